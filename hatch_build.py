@@ -1,8 +1,9 @@
 """Makes the long description for package indexes of README.md.
 
-The README's links and pictures are relative: they work in a checkout. An index has no files beside
-the page, so it would show dead links and a broken picture. While the project has no public address,
-links become their words and pictures go; once it has one, set ADDRESS, and both become absolute.
+The README's links and pictures are relative: they work in a checkout. An index has no
+files beside the page, so it would show dead links and a broken picture. While the
+project has no public address, links become their words and pictures go; once it has
+one, set ADDRESS, and both become absolute.
 """
 
 import re
@@ -31,4 +32,7 @@ class LongDescription(MetadataHookInterface):
 
     def update(self, metadata: dict) -> None:
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
-        metadata["readme"] = {"content-type": "text/markdown", "text": long_description(text)}
+        metadata["readme"] = {
+            "content-type": "text/markdown",
+            "text": long_description(text),
+        }

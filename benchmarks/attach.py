@@ -2,9 +2,9 @@
 
     python benchmarks/attach.py [--sizes 10,1000,10000]
 
-A real study (studies/digits.py) on SQLite, its trials written by the ledger without training; one
-worker attaches, is timed until its first trial begins, and leaves. The import of libraries,
-TensorFlow's above all, is told apart: no study changes it.
+A real study (studies/digits.py) on SQLite, its trials written by the ledger without
+training; one worker attaches, is timed until its first trial begins, and leaves. The
+import of libraries, TensorFlow's above all, is told apart: no study changes it.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from lrsearch.storage import open_ledger
 
 def lrsearch(folder, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "lrsearch", *arguments], cwd=folder, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "lrsearch", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
     )
 
 
@@ -34,7 +36,9 @@ def first_trial(folder):
     log = Path(folder, "log")
     log.unlink(missing_ok=True)
     began = time.time()
-    process = lrsearch(folder, "attach", "digits", "--workers", "1", "--log-file", "log", "--quiet")
+    process = lrsearch(
+        folder, "attach", "digits", "--workers", "1", "--log-file", "log", "--quiet"
+    )
     while "trial.started" not in (log.read_text() if log.exists() else ""):
         assert process.poll() is None, "it left"
         time.sleep(0.02)
@@ -56,7 +60,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         options = ["--trials", "100000", "--retest", "0", "--create-only", "--quiet"]
         assert (
-            lrsearch(folder, "start-study", str(ROOT / "studies" / "digits.py"), *options).wait()
+            lrsearch(
+                folder, "start-study", str(ROOT / "studies" / "digits.py"), *options
+            ).wait()
             == 0
         )
         ledger = open_ledger(f"sqlite:///{folder}/lrsearch.db")

@@ -1,11 +1,11 @@
-"""Compares what studies were said to take with what they took: python benchmarks/bill.py
-[digits regression datasets autoencoder characters]
+"""Compares what studies were said to take with what they took: python
+benchmarks/bill.py [digits regression datasets autoencoder characters]
 
-For each: `lrsearch plan`, then `lrsearch start-study`, right after each other, with what was said
-before the first training ("first bill"; by `fit` in its first epochs) and once trainings had shown
-their pace. "plan" and "command" are whole; "plan training", the bills and "training" count from the
-first training's beginning to the last one's end. All are seconds. A command that fails is told of,
-and the next study comes.
+For each: `lrsearch plan`, then `lrsearch start-study`, right after each other, with
+what was said before the first training ("first bill"; by `fit` in its first epochs) and
+once trainings had shown their pace. "plan" and "command" are whole; "plan training",
+the bills and "training" count from the first training's beginning to the last one's
+end. All are seconds. A command that fails is told of, and the next study comes.
 """
 
 from __future__ import annotations
@@ -64,27 +64,50 @@ def measured(name: str) -> list[str]:
         began = time.monotonic()
         lrsearch(folder, "start-study", *STUDIES[name], "--log-file", "log.jsonl")
         command = time.monotonic() - began
-        events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        events = [
+            json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()
+        ]
     first, second, at, training = _said(events)
-    numbers = (plan["seconds"], command, plan["seconds_of_training"], first, second, at, training)
-    return [name, *("-" if each is None else f"{each:.1f}" for each in numbers), f"{load:.1f}"]
+    numbers = (
+        plan["seconds"],
+        command,
+        plan["seconds_of_training"],
+        first,
+        second,
+        at,
+        training,
+    )
+    return [
+        name,
+        *("-" if each is None else f"{each:.1f}" for each in numbers),
+        f"{load:.1f}",
+    ]
 
 
 def _said(events: list[dict]) -> tuple[float | None, float | None, float | None, float]:
     """What a listener would have printed, replayed: in all, from the first training's beginning on."""
-    from lrsearch.messages import Event, Message
+    from lrsearch.events import Event
+    from lrsearch.messages import Message
     from lrsearch.progress.state import ProgressState
 
     state, first, second, at = ProgressState(), None, None, None
     ends = [each["at"] for each in events if each["event"] == "trial.ended"]
     began = next(each["at"] for each in events if each["event"] == "trial.started")
     for each in events:
-        message = {name: fact for name, fact in each.items() if name not in {"at", "slot"}}
+        message = {
+            name: fact for name, fact in each.items() if name not in {"at", "slot"}
+        }
         state.handle(
-            Event(message=Message.from_json(message), slot=each.get("slot", ""), at=each["at"])
+            Event(
+                message=Message.from_json(message),
+                slot=each.get("slot", ""),
+                at=each["at"],
+            )
         )
         if each["event"] == "bill" and each["forecast"] is not None:
-            first = max(0.0, each["at"] - began) + (state.bill(each["at"]).seconds or 0.0)
+            first = max(0.0, each["at"] - began) + (
+                state.bill(each["at"]).seconds or 0.0
+            )
         if (
             each["event"] == "trial.ended"
             and second is None
@@ -97,7 +120,8 @@ def _said(events: list[dict]) -> tuple[float | None, float | None, float | None,
 
 
 def main() -> int:
-    # it outlives the terminal that it was started from, and says why it ends where it does
+    # it outlives the terminal that it was started from, and says why it ends where it
+    # does
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     print("  ".join(COLUMNS), flush=True)
     failed = 0

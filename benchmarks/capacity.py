@@ -1,11 +1,11 @@
-"""How many trials a second one database carries: many client processes claim, bind, finish and
-mirror without training.
+"""How many trials a second one database carries: many client processes claim, bind,
+finish and mirror without training.
 
     python benchmarks/capacity.py sqlite|postgresql|mariadb|URL [--clients 32] [--seconds 20]
 
-Each client is a process with connections of its own. A trial has 30 epochs, written with its end,
-and the default space's parameters; it is mirrored to Optuna's rows. The time in which the last rows
-are mirrored counts.
+Each client is a process with connections of its own. A trial has 30 epochs, written
+with its end, and the default space's parameters; it is mirrored to Optuna's rows. The
+time in which the last rows are mirrored counts.
 """
 
 import argparse
@@ -42,10 +42,14 @@ def client(url, seconds):
 
 def report(url, clients, seconds):
     ledger = open_ledger(url, create=True)
-    study = ledger.create_study(plan(name="capacity", trials=10**6, retest_seeds=0, first=()))
+    study = ledger.create_study(
+        plan(name="capacity", trials=10**6, retest_seeds=0, first=())
+    )
     command = [sys.executable, __file__, url, "--client", "--seconds", str(seconds)]
     started = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(clients)
     ]
     for each in started:

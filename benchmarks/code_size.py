@@ -14,7 +14,13 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-_LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT}
+_LAYOUT = {
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.COMMENT,
+}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -22,7 +28,9 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def docstring_lines(tree: ast.AST) -> set[int]:
     """The lines on which docstrings begin."""
     found = (node for node in ast.walk(tree) if isinstance(node, _DOCUMENTED))
-    return {node.body[0].lineno for node in found if ast.get_docstring(node) is not None}
+    return {
+        node.body[0].lineno for node in found if ast.get_docstring(node) is not None
+    }
 
 
 def code_characters(text: str) -> int:

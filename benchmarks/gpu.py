@@ -1,12 +1,14 @@
 """What holds on this machine's GPU: one script for a few minutes of a device.
 
-    python benchmarks/gpu.py [--only devices,widths] [--stop-after 540] [--output gpu.json] [--quick]
+    python benchmarks/gpu.py [--only devices,widths] [--stop-after 540] [--output
+    gpu.json] [--quick]
 
-Each step prints what it found and is limited in time; the most valuable come first. Steps that call
-engines share one process (benchmarks/gpus/engines.py), so that TensorFlow is loaded once; a step
-that takes too long or crashes costs this process, and the next step starts another. Every finding
-is written to the file at once. On a machine without a GPU everything runs on the CPU: a rehearsal,
-for which --quick makes the work small. Nothing is downloaded: scikit-learn's digits, random numbers.
+Each step prints what it found and is limited in time; the most valuable come first.
+Steps that call engines share one process (benchmarks/gpus/engines.py), so that
+TensorFlow is loaded once; a step that takes too long or crashes costs this process, and
+the next step starts another. Every finding is written to the file at once. On a machine
+without a GPU everything runs on the CPU: a rehearsal, for which --quick makes the work
+small. Nothing is downloaded: scikit-learn's digits, random numbers.
 """
 
 from __future__ import annotations
@@ -55,7 +57,12 @@ def main() -> int:
     until = time.monotonic() + given.stop_after
     found: dict[str, Any] = {}
     child = EngineProcess(quick=given.quick)
-    commands = {"visible": visible, "checks": checks, "study": study, "sharing": sharing}
+    commands = {
+        "visible": visible,
+        "checks": checks,
+        "study": study,
+        "sharing": sharing,
+    }
     for name in given.only.split(","):
         left = min(LIMITS[name], until - time.monotonic())
         if left < 10:
@@ -70,7 +77,9 @@ def main() -> int:
             found[name] = {"error": f"{type(error).__name__}: {error}"}
         took = time.monotonic() - began
         print(f"   {json.dumps(found[name])}\n   {took:.1f} s", flush=True)
-        Path(given.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(given.output).write_text(
+            json.dumps(found, indent=1) + "\n", encoding="utf-8"
+        )
         if name == "devices" and not found[name].get("gpus") and not given.quick:
             print("no GPU: nothing else is run", flush=True)
             break
@@ -118,13 +127,22 @@ class EngineProcess:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            command = [sys.executable, str(ENGINES), *(["--quick"] if self._quick else [])]
-            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            command = [
+                sys.executable,
+                str(ENGINES),
+                *(["--quick"] if self._quick else []),
+            ]
+            pipes: dict[str, Any] = {
+                "stdin": subprocess.PIPE,
+                "stdout": subprocess.PIPE,
+            }
             self._process = subprocess.Popen(
                 command, env=environment(), text=True, stderr=None, **pipes
             )
             threading.Thread(
-                target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
+                target=_read_lines,
+                args=(self._process.stdout, self._lines),
+                daemon=True,
             ).start()
         return self._process
 
@@ -144,7 +162,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **quiet, **grows, "PYTHONPATH": paths, **more}
 
 
-# -- steps that are commands -----------------------------------------------------------------------
+# -- steps that are commands -----------------------------------------------------------
 
 
 def visible(name: str, seconds: float, *, quick: bool) -> dict[str, Any]:
@@ -152,8 +170,16 @@ def visible(name: str, seconds: float, *, quick: bool) -> dict[str, Any]:
     del name, quick
     asked = (
         ["nvidia-smi", "-L"],
-        ["nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits"],
-        ["nvidia-smi", "--query-gpu=memory.used,memory.free,mig.mode.current", "--format=csv"],
+        [
+            "nvidia-smi",
+            "--query-gpu=index,uuid,name,memory.total",
+            "--format=csv,noheader,nounits",
+        ],
+        [
+            "nvidia-smi",
+            "--query-gpu=memory.used,memory.free,mig.mode.current",
+            "--format=csv",
+        ],
     )
     words = {}
     for command in asked:
@@ -169,9 +195,27 @@ def checks(name: str, seconds: float, *, quick: bool) -> dict[str, Any]:
     """The doctor, and the equality test's quick cells beside it."""
     del name
     until = time.monotonic() + seconds
-    # Each process takes cells in turn: the project's own options would give one the whole file.
-    options = ["-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider", "-W", "ignore"]
-    cells = [sys.executable, "-m", "pytest", "-q", "--no-header", "-ra", *options, "--dist", "load"]
+    # Each process takes cells in turn: the project's own options would give one the
+    # whole file.
+    options = [
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+    ]
+    cells = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "-ra",
+        *options,
+        "--dist",
+        "load",
+    ]
     cells += ["tests/contract/test_equality.py", "-m", "not slow_matrix"]
     cells += ["-n", "1", "-k", "float64 and adamw and graph"] if quick else ["-n", "8"]
     device = "-1" if quick else os.environ.get("CUDA_VISIBLE_DEVICES", "0")
@@ -205,18 +249,33 @@ def sharing(name: str, seconds: float, *, quick: bool) -> dict[str, Any]:
             left = until - time.monotonic()
             if left > 15:
                 more = [*own, "--trials", trials, "--retest", "0", "--seed", "1"]
-                found[f"{label}, {workers} workers"] = whole_study(text, left, engine, *more)
-                print(f"   {label}, {workers}: {found[f'{label}, {workers} workers']}", flush=True)
+                found[f"{label}, {workers} workers"] = whole_study(
+                    text, left, engine, *more
+                )
+                print(
+                    f"   {label}, {workers}: {found[f'{label}, {workers} workers']}",
+                    flush=True,
+                )
     return found
 
 
-def whole_study(text: str, seconds: float, engine: str, *options: str) -> dict[str, Any]:
+def whole_study(
+    text: str, seconds: float, engine: str, *options: str
+) -> dict[str, Any]:
     """One `start-study` command: its seconds, its trials' seconds, and the GPU's memory."""
     with tempfile.TemporaryDirectory() as folder, gpu_memory() as most:
         file = Path(folder) / "study.py"
         file.write_text(text, encoding="utf-8")
         url = f"sqlite:///{folder}/s.db"
-        command = [sys.executable, "-m", "lrsearch", "start-study", str(file), "--storage", url]
+        command = [
+            sys.executable,
+            "-m",
+            "lrsearch",
+            "start-study",
+            str(file),
+            "--storage",
+            url,
+        ]
         command += ["--name", "s", "--engine", engine, *options]
         began = time.monotonic()
         printed = end(start(command, environment(), folder), began + seconds)
@@ -224,7 +283,11 @@ def whole_study(text: str, seconds: float, engine: str, *options: str) -> dict[s
         says = r"at once|one trial at a time|per-device|out of memory|memory"
         said = [line.strip() for line in printed.splitlines() if re.search(says, line)]
         found = {"seconds": round(took, 1), "gpu_mib": most(), "said": said[:6]}
-        return found | read_trials(url) | ({} if "engines" in found else {"end": printed[-300:]})
+        return (
+            found
+            | read_trials(url)
+            | ({} if "engines" in found else {"end": printed[-300:]})
+        )
 
 
 def read_trials(url: str) -> dict[str, Any]:
@@ -278,7 +341,9 @@ def start(
     command: list[str], env: dict[str, str], folder: str | None = None
 ) -> subprocess.Popen[str]:
     out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, env=env, cwd=folder or ROOT, start_new_session=True, **out)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(
+        command, env=env, cwd=folder or ROOT, start_new_session=True, **out
+    )  # type: ignore[call-overload, no-any-return]
 
 
 def end(process: subprocess.Popen[str], until: float) -> str:
@@ -298,7 +363,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(LIMITS), help="steps, in this order")
     parser.add_argument("--stop-after", type=float, default=540.0, metavar="SECONDS")
     parser.add_argument("--output", default="gpu.json")
-    parser.add_argument("--quick", action="store_true", help="little work, on a CPU too")
+    parser.add_argument(
+        "--quick", action="store_true", help="little work, on a CPU too"
+    )
     return parser.parse_args()
 
 

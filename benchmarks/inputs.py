@@ -2,12 +2,13 @@
 
     python benchmarks/inputs.py [--rounds 5] [--batches 60] [--milliseconds 20] [--json]
 
-Every batch takes some milliseconds to come, in which the processor has nothing to do, as when files
-are read; the model is small. So an epoch takes as long as its batches, whoever trains, and what an
-engine does in between shows. Contenders take turns; the first epoch of each run, which traces, is
-left out. Shown are the median of the epochs' seconds, the percent more than `model.fit` of the same
-round (the median over the rounds and its 95 % interval), the fastest epochs, and the milliseconds
-of a processor per batch, which other work on the machine hardly changes.
+Every batch takes some milliseconds to come, in which the processor has nothing to do,
+as when files are read; the model is small. So an epoch takes as long as its batches,
+whoever trains, and what an engine does in between shows. Contenders take turns; the
+first epoch of each run, which traces, is left out. Shown are the median of the epochs'
+seconds, the percent more than `model.fit` of the same round (the median over the rounds
+and its 95 % interval), the fastest epochs, and the milliseconds of a processor per
+batch, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ PIPELINES = {"tf.data": dataset, "from_generator": generator, "PyDataset": pydat
 def definition_of(load_data: Callable[[], Any]) -> StudyDefinition:
     def build_model() -> Any:
         layers = keras.layers
-        model = keras.Sequential([layers.Input((16,)), layers.Dense(32, "relu"), layers.Dense(1)])
+        model = keras.Sequential(
+            [layers.Input((16,)), layers.Dense(32, "relu"), layers.Dense(1)]
+        )
         model.compile("adam", "mse")
         return model
 
@@ -128,7 +131,9 @@ def by(engine: str) -> Callable[[StudyDefinition], list[Moment]]:
     def epochs(definition: StudyDefinition) -> list[Moment]:
         made = create_engine(engine, open_study(definition))
         setting = definition.effective_space().references()[0]
-        specs = iter([TrialSpec(trial_id=1, attempt=1, label="", setting=setting, seed=0)])
+        specs = iter(
+            [TrialSpec(trial_id=1, attempt=1, label="", setting=setting, seed=0)]
+        )
         ends: list[Moment] = []
 
         def watch(progress: Any) -> Verdict:
@@ -136,7 +141,9 @@ def by(engine: str) -> Callable[[StudyDefinition], list[Moment]]:
                 ends.append(now())
             return Verdict.KEEP
 
-        [end] = made.train(lambda: next(specs, None), watch, lambda _progress, _take: None)
+        [end] = made.train(
+            lambda: next(specs, None), watch, lambda _progress, _take: None
+        )
         assert (end.engine, end.status) == (engine, "complete"), end
         return lengths_of(ends)
 
@@ -183,18 +190,22 @@ def line_of(pipeline: str, epochs: dict[str, list[Moment]], batches: int) -> str
 def more_by_rounds(wall: list[float], base: list[float]) -> tuple[float, float, float]:
     """Percent more than `base`: the median over the rounds, and its 95 % interval by a bootstrap.
 
-    Both lists have EPOCHS - 1 epochs of each round. A round's ratio is that of its median epochs,
-    which were trained within a minute of each other, so a load that comes and goes cancels.
+    Both lists have EPOCHS - 1 epochs of each round. A round's ratio is that of its
+    median epochs, which were trained within a minute of each other, so a load that
+    comes and goes cancels.
     """
     each = EPOCHS - 1
     rounds = range(0, len(base), each)
     ratios = [
-        statistics.median(wall[at : at + each]) / statistics.median(base[at : at + each])
+        statistics.median(wall[at : at + each])
+        / statistics.median(base[at : at + each])
         for at in rounds
     ]
     drawn = np.random.default_rng(0).choice(ratios, size=(4000, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
-    middle, low, high = (100 * (float(each) - 1) for each in (statistics.median(ratios), low, high))
+    middle, low, high = (
+        100 * (float(each) - 1) for each in (statistics.median(ratios), low, high)
+    )
     return middle, low, high
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/landscape.py [NAME ...] [--folder FOLDER] [--trials N]
 
-Each study file of benchmarks/landscapes is searched by quasi-random settings with this project's own
-engines; then the best fifth is trained on three fresh seeds. A table keeps each setting, its whole
-curve, its value and the values of its retests. LRSEARCH_DATA names the folder with MNIST's files and
-the text. What is interrupted goes on where it stood.
+Each study file of benchmarks/landscapes is searched by quasi-random settings with this
+project's own engines; then the best fifth is trained on three fresh seeds. A table
+keeps each setting, its whole curve, its value and the values of its retests.
+LRSEARCH_DATA names the folder with MNIST's files and the text. What is interrupted goes
+on where it stood.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TRIALS)}; all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(TRIALS)}; all"
+    )
     parser.add_argument("--folder", type=Path, default=Path("landscapes"))
-    parser.add_argument("--trials", type=int, help="of each table, instead of its own number")
+    parser.add_argument(
+        "--trials", type=int, help="of each table, instead of its own number"
+    )
     given = parser.parse_args()
     for name in given.names:
         if name not in TRIALS:
@@ -58,7 +63,15 @@ def make_table(name: str, folder: Path, *, trials: int) -> Table:
     study = STUDIES / f"{name}.py"
     search = ("--sampler", "qmc", "--retest", "0", "--trials", str(trials))
     _lrsearch(url, "start-study", study, *search)
-    _lrsearch(url, "retest", name, "--seeds", str(SEEDS), "--top", str(round(trials * RETESTED)))
+    _lrsearch(
+        url,
+        "retest",
+        name,
+        "--seeds",
+        str(SEEDS),
+        "--top",
+        str(round(trials * RETESTED)),
+    )
     return table_of(url, name)
 
 
@@ -66,7 +79,9 @@ def _lrsearch(url: str, *arguments: object) -> None:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "lrsearch", *map(str, arguments), "--quiet"]
     environment = os.environ | {"PYTHONPATH": path, "LRSEARCH_STORAGE": url}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What the ledger costs as a study grows, what joining a large study costs, and what sampling costs
-there.
+"""What the ledger costs as a study grows, what joining a large study costs, and what
+sampling costs there.
 
     python benchmarks/ledger.py sqlite|postgresql|mariadb|URL [--sizes 100,1000,10000]
 
-A kind starts a throw-away database of that kind, which syncs every commit to disk as a user's
-would; a URL names an empty database, or one that an earlier run has grown. 32 trials run all the
-while. Medians of 60 trials of 30 epochs each, one client.
+A kind starts a throw-away database of that kind, which syncs every commit to disk as a
+user's would; a URL names an empty database, or one that an earlier run has grown. 32
+trials run all the while. Medians of 60 trials of 30 epochs each, one client.
 """
 
 import argparse
@@ -34,7 +34,9 @@ SPACE = SearchSpace()
 RUNNING = 32
 MEASURED = 60
 POINTS = [
-    CurvePoint(epoch=each, step=each, rate=0.1, seconds=1.0, value=0.5, logs={"loss": 1.0})
+    CurvePoint(
+        epoch=each, step=each, rate=0.1, seconds=1.0, value=0.5, logs={"loss": 1.0}
+    )
     for each in range(1, 31)
 ]
 # What a worker does before its first proposal, TensorFlow and the study's data aside.
@@ -66,7 +68,9 @@ class Costs(dict):
 
     def median(self, *steps):
         """Milliseconds of these steps together."""
-        return 1000 * statistics.median(map(sum, zip(*(self[each] for each in steps), strict=True)))
+        return 1000 * statistics.median(
+            map(sum, zip(*(self[each] for each in steps), strict=True))
+        )
 
 
 def settings():
@@ -105,25 +109,32 @@ def grow(ledger, study, worker, source, total):
 
 def begun(ledger, source):
     """The growing study with its running trials, made or found; and a worker."""
-    study = ledger.create_study(plan(name="growth", trials=10**6, retest_seeds=0, first=()))
+    study = ledger.create_study(
+        plan(name="growth", trials=10**6, retest_seeds=0, first=())
+    )
     worker = add_worker(ledger, study)
     for _ in range(RUNNING - ledger.counts(study.id).running):
         held, chosen = ledger.claim(study.id, worker, lease_seconds=10**6), next(source)
-        ledger.bind(held.trial.id, 1, setting=chosen, params=SPACE.public_params(chosen), seed=1)
+        ledger.bind(
+            held.trial.id, 1, setting=chosen, params=SPACE.public_params(chosen), seed=1
+        )
     return study, worker
 
 
 def joining(url):
     """Seconds of a fresh process from its open libraries to its first proposal."""
     done = subprocess.run(
-        [sys.executable, "-c", JOIN, url, "growth"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", JOIN, url, "growth"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(done.stdout)
 
 
 def sampling(ledger, study, costs, source, worker):
-    """What lies between two trials of a worker that knows the history: what is new, read and taken
-    in, and a proposal.
+    """What lies between two trials of a worker that knows the history: what is new,
+    read and taken in, and a proposal.
     """
     proposer = make_sampler("tpe", SPACE, direction=Direction.MAXIMIZE, seed=0)
     known = ledger.trials(study.id, kind=Kind.SEARCH)
@@ -132,7 +143,9 @@ def sampling(ledger, study, costs, source, worker):
     for number in range(15):
         cycle(ledger, study, worker, next(source), Costs())
         with costs.of("observe"):
-            known = ledger.trials(study.id, kind=Kind.SEARCH, changed_since=known.revision)
+            known = ledger.trials(
+                study.id, kind=Kind.SEARCH, changed_since=known.revision
+            )
             proposer.observe(known)
         with costs.of("propose"):
             proposer.propose(10**6 + number)

@@ -1,11 +1,12 @@
-"""A worker's memory over many trials: its engine in this process, trial after trial, and the
-process's resident memory.
+"""A worker's memory over many trials: its engine in this process, trial after trial,
+and the process's resident memory.
 
-    python benchmarks/memory.py [STUDY_FILE] [--engine graph] [--trials 500] [--epochs 2] [--json]
+    python benchmarks/memory.py [STUDY_FILE] [--engine graph] [--trials 500] [--epochs
+    2] [--json]
 
-Settings are drawn from the study's own space, so every optimizer takes part; --epochs shortens the
-trials, since it is models, graphs and optimizers that may stay behind. As in a worker, what is
-there before the first trial is set aside from collection.
+Settings are drawn from the study's own space, so every optimizer takes part; --epochs
+shortens the trials, since it is models, graphs and optimizers that may stay behind. As
+in a worker, what is there before the first trial is set aside from collection.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def main() -> None:
     definition = load_study_file(given.study_file)
     found: dict[int, float] = {}
     for trials, resident in measured(
-        replace(definition, epochs=given.epochs), given.engine, given.trials, given.every
+        replace(definition, epochs=given.epochs),
+        given.engine,
+        given.trials,
+        given.every,
     ):
         found[trials] = resident
         if not given.json:
@@ -88,20 +92,28 @@ def specs_of(definition: StudyDefinition, trials: int) -> Iterator[TrialSpec]:
 def resident_mib() -> float:
     """This process's resident memory."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    return (
+        next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study_file", nargs="?", default=str(ROOT / "studies" / "digits.py"))
+    parser.add_argument(
+        "study_file", nargs="?", default=str(ROOT / "studies" / "digits.py")
+    )
     parser.add_argument("--engine", default="graph")
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--every", type=int, default=50, help="trials between two looks")
     parser.add_argument(
-        "--json", action="store_true", help="print only a JSON object: MiB by trials ended"
+        "--every", type=int, default=50, help="trials between two looks"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print only a JSON object: MiB by trials ended",
     )
     return parser.parse_args()
 

@@ -2,11 +2,11 @@
 
     python benchmarks/overhead.py [STUDY_FILE] [--trials 40]
 
-Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the log: the
-workers' time in training (each attempt's own seconds; those that trained beside each other count
-once) and their import of TensorFlow (until the first worker is ready). What is left of workers x
-wall time is overhead: inspection, calibration, claims, sampling, curves, mirrors, waiting for the
-last retests, the answer.
+Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the
+log: the workers' time in training (each attempt's own seconds; those that trained
+beside each other count once) and their import of TensorFlow (until the first worker is
+ready). What is left of workers x wall time is overhead: inspection, calibration,
+claims, sampling, curves, mirrors, waiting for the last retests, the answer.
 """
 
 import argparse
@@ -33,7 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study_file", nargs="?", default=str(ROOT / "studies" / "digits.py"))
+    parser.add_argument(
+        "study_file", nargs="?", default=str(ROOT / "studies" / "digits.py")
+    )
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--engine", default="auto")
@@ -49,22 +51,39 @@ def main() -> None:
             "-q",
         ]
         options += ["--engine", given.engine]
-        command = [sys.executable, "-m", "lrsearch", "start-study", given.study_file, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "lrsearch",
+            "start-study",
+            given.study_file,
+            *options,
+        ]
         began = time.time()
         subprocess.run(
-            command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wall = time.time() - began
-        events = [json.loads(line) for line in Path(folder, "log").read_text().splitlines()]
+        events = [
+            json.loads(line) for line in Path(folder, "log").read_text().splitlines()
+        ]
     ready = [each["at"] - began for each in events if each["event"] == "ready"]
     ends = [each for each in events if each["event"] == "trial.ended"]
     spans: dict[str, list[tuple[float, float]]] = {}
     for each in ends:
-        spans.setdefault(each["slot"], []).append((each["at"] - each["seconds"], each["at"]))
+        spans.setdefault(each["slot"], []).append(
+            (each["at"] - each["seconds"], each["at"])
+        )
     training = sum(map(covered, spans.values()))
     slots = len(ready)
     imports = sum(ready)
-    starts = min(each["at"] for each in events if each["event"] == "trial.started") - began
+    starts = (
+        min(each["at"] for each in events if each["event"] == "trial.started") - began
+    )
     last = {each["slot"]: each["at"] - began for each in ends}
     idle_end = sum(max(last.values()) - each for each in last.values())
     left = slots * wall - imports - training
@@ -78,7 +97,10 @@ def main() -> None:
         "a worker idle while the last retest runs, per worker": idle_end / slots,
         "overhead, per worker": left / slots,
         "overhead, percent of wall": 100 * left / slots / wall,
-        "overhead without that idle time, percent of wall": 100 * (left - idle_end) / slots / wall,
+        "overhead without that idle time, percent of wall": 100
+        * (left - idle_end)
+        / slots
+        / wall,
     }
     for name, value in report.items():
         print(f"{name:<54} {value:8.2f}")

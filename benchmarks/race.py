@@ -3,14 +3,15 @@
     python benchmarks/race.py --peers-python PATH [TASK ...] [--runs 12] [--seeds 5] [--judge 3]
         [--contenders NAME,...] [--stop-after SECONDS] [--file race.jsonl]
 
-TASK is mlp, characters or cnn (benchmarks/racing/tasks.py; all). Every contender searches one task
-with one worker of one thread and pays for --runs full trainings: lrsearch counts its retests among
-them, the peers begin no trial once the epochs are trained. Each pick is then trained --judge times
-on fresh seeds by plain `model.fit`, the same seeds for all, and scored on rows that no search saw.
-`yours` is the compile in the task, which pays nothing. Each finished study is a line of --file; the
-same command goes on where it stood. A study that fails is named, and tried again by the next call.
-The peers' environment needs what benchmarks/throughput.py names. LRSEARCH_DATA names the folder
-with the data's files.
+TASK is mlp, characters or cnn (benchmarks/racing/tasks.py; all). Every contender
+searches one task with one worker of one thread and pays for --runs full trainings:
+lrsearch counts its retests among them, the peers begin no trial once the epochs are
+trained. Each pick is then trained --judge times on fresh seeds by plain `model.fit`,
+the same seeds for all, and scored on rows that no search saw. `yours` is the compile in
+the task, which pays nothing. Each finished study is a line of --file; the same command
+goes on where it stood. A study that fails is named, and tried again by the next call.
+The peers' environment needs what benchmarks/throughput.py names. LRSEARCH_DATA names
+the folder with the data's files.
 """
 
 from __future__ import annotations
@@ -76,7 +77,13 @@ def run_lrsearch(race: Race) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="race-") as folder:
         url = f"sqlite:///{folder}/lrsearch.db"
         command = [sys.executable, "-m", "lrsearch", "start-study"]
-        command += [str(HERE / f"study_{race.task}.py"), "--name", "race", "--storage", url]
+        command += [
+            str(HERE / f"study_{race.task}.py"),
+            "--name",
+            "race",
+            "--storage",
+            url,
+        ]
         command += [*map(str, search), "--workers", "1", "--threads", "1", "--json"]
         used = _cpu_seconds()
         seconds, _ = timed(command, folder, race.timeout)
@@ -112,7 +119,14 @@ def read_study(url: str) -> dict[str, Any]:
 def run_yours(race: Race) -> dict[str, Any]:
     """The task's own compile; nothing is searched."""
     del race
-    return {"pick": None, "value": None, "epochs": 0, "trials": 0, "seconds": 0.0, "cpu": 0.0}
+    return {
+        "pick": None,
+        "value": None,
+        "epochs": 0,
+        "trials": 0,
+        "seconds": 0.0,
+        "cpu": 0.0,
+    }
 
 
 CONTENDERS: dict[str, Callable[[Race], dict[str, Any]]] = {
@@ -128,11 +142,13 @@ CONTENDERS: dict[str, Callable[[Race], dict[str, Any]]] = {
 
 def judged(race: Race, pick: dict[str, Any] | None) -> list[float]:
     """The pick's test losses on fresh seeds, the same for every contender of this seed."""
-    seeds = ",".join(str(1_000_000 + 1000 * race.seed + place) for place in range(race.judge))
+    seeds = ",".join(
+        str(1_000_000 + 1000 * race.seed + place) for place in range(race.judge)
+    )
     what = [race.task, seeds, json.dumps(pick)]
-    found: list[float] = _in_folder([race.peers_python, str(HERE / "judge.py"), *what], race)[
-        "losses"
-    ]
+    found: list[float] = _in_folder(
+        [race.peers_python, str(HERE / "judge.py"), *what], race
+    )["losses"]
     return found
 
 
@@ -182,7 +198,10 @@ def run_one(race: Race) -> Record:
 def main() -> int:
     given = arguments()
     known, failed = read_records(given.file), 0
-    done = {json.dumps({name: each[name] for name in each if name in _KEY}) for each in known}
+    done = {
+        json.dumps({name: each[name] for name in each if name in _KEY})
+        for each in known
+    }
     until = time.monotonic() + given.stop_after
     for race in schedule(given):
         if json.dumps(race.key) in done:
@@ -200,7 +219,9 @@ def main() -> int:
         known.append(record)
         with given.file.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        print(f"{name}: {record['epochs']} epochs, {record['seconds']:.0f} s", flush=True)
+        print(
+            f"{name}: {record['epochs']} epochs, {record['seconds']:.0f} s", flush=True
+        )
     chosen = [each for each in known if each["runs"] == given.runs]
     print(f"\n{report([each for each in chosen if each['judge'] == given.judge])}")
     return int(failed > 0)
@@ -213,16 +234,24 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all")
+    parser.add_argument(
+        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all"
+    )
     parser.add_argument("--peers-python", required=True, metavar="PATH")
-    parser.add_argument("--runs", type=int, default=12, help="full trainings that a search pays")
+    parser.add_argument(
+        "--runs", type=int, default=12, help="full trainings that a search pays"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
         "--judge", type=int, default=3, help="fresh seeds that a pick is trained on"
     )
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
-    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds of one command")
-    parser.add_argument("--stop-after", type=float, default=float("inf"), metavar="SECONDS")
+    parser.add_argument(
+        "--timeout", type=float, default=3600.0, help="seconds of one command"
+    )
+    parser.add_argument(
+        "--stop-after", type=float, default=float("inf"), metavar="SECONDS"
+    )
     parser.add_argument("--file", type=Path, default=Path("race.jsonl"))
     given = parser.parse_args()
     given.contenders = given.contenders.split(",")

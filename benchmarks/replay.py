@@ -4,14 +4,16 @@
         [--repeats 30] [--first-seed 0] [--keep 1] [--budgets 5,8,10,12,15,20,30,40]
         [--strangers FOLDER] [--json FILE]
 
-The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where their files are
-in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
-counted: the mean regret of the pick, (its loss - best) / (median - best), by a truth without the luck
-of seeds, and the standard error of its difference from the first policy on the same repeats. Each
-budget's search begins with the references that the product tries in a search of so many trials. The pick
-is the best, by its retests, of the best three; what retests cost is the same for all and not counted.
-Then the full runs until the pick is among the best 5, 2 and 1 %, the share of diverged trials, and
-what the first 40 and 100 trials cost, as a share of the same trials' cost without a stopping rule.
+The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where
+their files are in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in
+full runs with references counted: the mean regret of the pick, (its loss - best) /
+(median - best), by a truth without the luck of seeds, and the standard error of its
+difference from the first policy on the same repeats. Each budget's search begins with
+the references that the product tries in a search of so many trials. The pick is the
+best, by its retests, of the best three; what retests cost is the same for all and not
+counted. Then the full runs until the pick is among the best 5, 2 and 1 %, the share of
+diverged trials, and what the first 40 and 100 trials cost, as a share of the same
+trials' cost without a stopping rule.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ from pathlib import Path
 import numpy as np
 from replaying.division import yours_of
 from replaying.search import Policy, Search, Step
-from replaying.strangers import DEEPOBS_SPACE, HPOLIB_SPACE, deepobs_tables, hpolib_tables
+from replaying.strangers import (
+    DEEPOBS_SPACE,
+    HPOLIB_SPACE,
+    deepobs_tables,
+    hpolib_tables,
+)
 from replaying.table import Table
 from replaying.truth import Truth, denoised
 
@@ -55,10 +62,10 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """One policy on one table. regrets: (repeats, budgets); reached: (repeats, shares), full runs,
-    inf where never; diverged: (repeats,), the share of trials; trials: (repeats,) that were begun;
-    spent: (repeats, trials of SPENT_AT), shares of the cost without a stopping rule, NaN where fewer
-    trials were begun.
+    """One policy on one table. regrets: (repeats, budgets); reached: (repeats, shares),
+    full runs, inf where never; diverged: (repeats,), the share of trials; trials:
+    (repeats,) that were begun; spent: (repeats, trials of SPENT_AT), shares of the cost
+    without a stopping rule, NaN where fewer trials were begun.
     """
 
     regrets: np.ndarray
@@ -86,11 +93,15 @@ def replay(
         regrets: list[float] = []
         for first, group in groupby(budgets, partial(references_of, table, space)):
             alike = list(group)
-            search = Search(table=table, space=space, policy=policy, seed=seed, keep=keep)
+            search = Search(
+                table=table, space=space, policy=policy, seed=seed, keep=keep
+            )
             steps = search.run(budget=max(alike), first=first)
             regrets += regrets_of(steps, truth, alike)
         rows.append((regrets, reached_by(steps, truth), steps))
-    diverged = [[each.state is TrialState.DIVERGED for each in steps] for _, _, steps in rows]
+    diverged = [
+        [each.state is TrialState.DIVERGED for each in steps] for _, _, steps in rows
+    ]
     return Result(
         regrets=np.array([each for each, _, _ in rows]),
         reached=np.array([each for _, each, _ in rows]),
@@ -100,12 +111,16 @@ def replay(
     )
 
 
-def references_of(table: Table, space: SearchSpace, trials: float) -> tuple[Setting, ...]:
+def references_of(
+    table: Table, space: SearchSpace, trials: float
+) -> tuple[Setting, ...]:
     """What a search of so many trials tries first; the user's own compile is not replayed."""
     return tuple(choose_references(space.references(), round(trials), yours_of(table)))
 
 
-def regrets_of(steps: Sequence[Step], truth: Truth, budgets: Sequence[float]) -> list[float]:
+def regrets_of(
+    steps: Sequence[Step], truth: Truth, budgets: Sequence[float]
+) -> list[float]:
     """Of the pick when each budget was spent; a search without a pick has the median's, 1."""
     found = []
     for budget in budgets:
@@ -120,7 +135,9 @@ def reached_by(steps: Sequence[Step], truth: Truth) -> list[float]:
     found = []
     for share in SHARES:
         good = truth.among_best(share)
-        paid = (each.paid for each in steps if each.pick is not None and good[each.pick])
+        paid = (
+            each.paid for each in steps if each.pick is not None and good[each.pick]
+        )
         found.append(next(paid, np.inf))
     return found
 
@@ -134,7 +151,9 @@ def families(names: Sequence[str], strangers: Path | None) -> Iterator[Family]:
     """The tables that are there; with `names`, only those."""
     for path in sorted(TABLES.glob("*.npz")):
         if not names or path.stem in names:
-            yield Family(name=path.stem, space=SearchSpace(), tables=(Table.load(path),))
+            yield Family(
+                name=path.stem, space=SearchSpace(), tables=(Table.load(path),)
+            )
     for name, space, load in (
         ("deepobs", DEEPOBS_SPACE, deepobs_tables),
         ("hpolib", HPOLIB_SPACE, hpolib_tables),
@@ -156,7 +175,13 @@ def compare(
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         calls = [
             pool.submit(
-                replay, table, family.space, policy, seeds=seeds, budgets=budgets, keep=keep
+                replay,
+                table,
+                family.space,
+                policy,
+                seeds=seeds,
+                budgets=budgets,
+                keep=keep,
             )
             for table, policy in jobs
         ]
@@ -177,12 +202,22 @@ def _joined(results: Sequence[Result]) -> Result:
 
 
 def table_text(
-    family: Family, policies: Sequence[Policy], results: Sequence[Result], budgets: Sequence[float]
+    family: Family,
+    policies: Sequence[Policy],
+    results: Sequence[Result],
+    budgets: Sequence[float],
 ) -> str:
     """The family's results as Markdown."""
     shares = [f"to {share:.0%}" for share in SHARES]
     spent = [f"spent at {count}" for count in SPENT_AT]
-    head = ["policy", *(f"{budget:g}" for budget in budgets), *shares, "diverged", "trials", *spent]
+    head = [
+        "policy",
+        *(f"{budget:g}" for budget in budgets),
+        *shares,
+        "diverged",
+        "trials",
+        *spent,
+    ]
     lines = [f"### {family.name}", "", _row(head), _row(["---"] * len(head))]
     for policy, result in zip(policies, results, strict=True):
         means = result.regrets.mean(axis=0)
@@ -215,10 +250,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--policies", type=_policies, default=_policies("random,tpe,tpe+asha"))
+    parser.add_argument(
+        "--policies", type=_policies, default=_policies("random,tpe,tpe+asha")
+    )
     parser.add_argument("--tables", default="", help="names, comma between; all")
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--first-seed", type=int, default=0, help="others judge what these chose")
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="others judge what these chose"
+    )
     parser.add_argument(
         "--keep", type=float, default=1.0, help="share of a table that a repeat sees"
     )
@@ -232,8 +271,12 @@ def main() -> None:
     seeds = range(given.first_seed, given.first_seed + given.repeats)
     names, kept = [each for each in given.tables.split(",") if each], {}
     for family in families(names, given.strangers):
-        results = compare(family, given.policies, seeds=seeds, budgets=budgets, keep=given.keep)
-        print(table_text(family, given.policies, results, budgets), end="\n\n", flush=True)
+        results = compare(
+            family, given.policies, seeds=seeds, budgets=budgets, keep=given.keep
+        )
+        print(
+            table_text(family, given.policies, results, budgets), end="\n\n", flush=True
+        )
         kept[family.name] = {
             policy.name: result.regrets.tolist()
             for policy, result in zip(given.policies, results, strict=True)

@@ -1,5 +1,5 @@
-"""What the sampler takes between two trials: a new record taken in, and a proposal, by the number
-of ended trials.
+"""What the sampler takes between two trials: a new record taken in, and a proposal, by
+the number of ended trials.
 
     python benchmarks/sampling.py [--sizes 100,1000,10000] [--sampler auto]
 
@@ -62,7 +62,9 @@ def main():
     given = parser.parse_args()
     for size in map(int, given.sizes.split(",")):
         observed, proposed = spent(size, given.sampler)
-        print(f"{size:>6} ended trials: a record {observed:.1f} ms, a proposal {proposed:.1f} ms")
+        print(
+            f"{size:>6} ended trials: a record {observed:.1f} ms, a proposal {proposed:.1f} ms"
+        )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python benchmarks/small_budgets.py [--trainings 5,8,10,12] [--sampler tpe] [--repeats 100]
         [--tables NAME,...] [--strangers FOLDER] [--both] [--best 12]
 
-For each number of trainings: the mean regret of the answer's pick under every division of
-`candidates`, over the tables, with the standard error of its difference from 0.1.0's division on the
-same searches. Regret is that of benchmarks/replay.py.
+For each number of trainings: the mean regret of the answer's pick under every division
+of `candidates`, over the tables, with the standard error of its difference from 0.1.0's
+division on the same searches. Regret is that of benchmarks/replay.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from pathlib import Path
 
 import numpy as np
 from replay import families
-from replaying.division import Division, losses_of, pick_of, retest_losses, searched_places
+from replaying.division import (
+    Division,
+    losses_of,
+    pick_of,
+    retest_losses,
+    searched_places,
+)
 from replaying.search import Policy
 from replaying.table import Table
 from replaying.truth import denoised
@@ -72,7 +78,11 @@ def candidates(trainings: int, references: Sequence[int]) -> list[Division]:
             ]
         found += [
             Division(
-                references=number, retests=seeds * settings, who="grid", reach=0.5, seeds=seeds
+                references=number,
+                retests=seeds * settings,
+                who="grid",
+                reach=0.5,
+                seeds=seeds,
             )
             for seeds in (2, 3)
             for settings in (2, 3, 4)
@@ -85,7 +95,8 @@ def ordered(references: Sequence[Setting], order: str, seed: int) -> list[Settin
     """The references in the order in which they are tried."""
     if order == "random":
         return [
-            references[each] for each in np.random.default_rng(seed).permutation(len(references))
+            references[each]
+            for each in np.random.default_rng(seed).permutation(len(references))
         ]
     names = ORDERS[order]
     place = {name: names.index(name) for name in names}
@@ -133,7 +144,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--tables", default="")
     parser.add_argument("--strangers", type=Path)
-    parser.add_argument("--both", action="store_true", help="the pick counts the searched value")
+    parser.add_argument(
+        "--both", action="store_true", help="the pick counts the searched value"
+    )
     parser.add_argument("--best", type=int, default=12, help="rows to print")
     parser.add_argument("--save", type=Path)
     given = parser.parse_args()
@@ -161,7 +174,8 @@ def main() -> None:
         rules = candidates(trainings, given.references)
         by_family = {
             name: np.mean(
-                [d[trainings] for d, n in zip(done, tables, strict=True) if n == name], axis=0
+                [d[trainings] for d, n in zip(done, tables, strict=True) if n == name],
+                axis=0,
             )
             for name in dict.fromkeys(tables)
         }

@@ -1,22 +1,23 @@
-"""What a trial costs: one list of settings through lrsearch's engines, their bare loops, Optuna,
-KerasTuner and Ray Tune.
+"""What a trial costs: one list of settings through lrsearch's engines, their bare
+loops, Optuna, KerasTuner and Ray Tune.
 
     python benchmarks/throughput.py WORKLOAD --peers-python PATH [--rounds 3] [--engines
     auto,vectorized,graph,fit] [--quick]
 
-WORKLOAD is digits, mnist, transformer or gru (benchmarks/contest/workloads.py). Every contender
-trains the first N settings of one seeded list, each for the same epochs with the validation after
-every one; for two N, so that a further trial's cost stands apart from the start-up. Rounds are
-interleaved, every run is a fresh process, and a run in which a trial is missing or ended early is
-shown and not counted. lrsearch runs as its users run it: `lrsearch start-study`, worker processes,
-ledger on SQLite, curves and Optuna's rows. The peers train with `model.fit` in an environment of
-their own, which needs
+WORKLOAD is digits, mnist, transformer or gru (benchmarks/contest/workloads.py). Every
+contender trains the first N settings of one seeded list, each for the same epochs with
+the validation after every one; for two N, so that a further trial's cost stands apart
+from the start-up. Rounds are interleaved, every run is a fresh process, and a run in
+which a trial is missing or ended early is shown and not counted. lrsearch runs as its
+users run it: `lrsearch start-study`, worker processes, ledger on SQLite, curves and
+Optuna's rows. The peers train with `model.fit` in an environment of their own, which
+needs
 
     pip install tensorflow keras keras-tuner 'ray[tune]' optuna scikit-learn tensorboard
 
-of the same versions; without --peers-python they are left out. Results go to a JSON file after
-every run; the same command goes on where it was stopped. LRSEARCH_DATA names the folder with the
-data's files (else Keras downloads them).
+of the same versions; without --peers-python they are left out. Results go to a JSON
+file after every run; the same command goes on where it was stopped. LRSEARCH_DATA names
+the folder with the data's files (else Keras downloads them).
 """
 
 from __future__ import annotations
@@ -35,7 +36,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent / "contest"))
 
-from contenders import KINDS, PEERS, RunFailed, Task, inspect, known_engines, peers_versions
+from contenders import (
+    KINDS,
+    PEERS,
+    RunFailed,
+    Task,
+    inspect,
+    known_engines,
+    peers_versions,
+)
 from tables import against_peers, around_the_loop, figures, measured_rates, table
 from workloads import WORKLOADS
 
@@ -53,10 +62,15 @@ class Contest:
 
     @classmethod
     def opened(cls, file: Path) -> Contest:
-        return cls(file=file, runs=json.loads(file.read_text())["runs"] if file.exists() else [])
+        return cls(
+            file=file,
+            runs=json.loads(file.read_text())["runs"] if file.exists() else [],
+        )
 
     def has(self, **key: Any) -> bool:
-        return any(all(run[name] == value for name, value in key.items()) for run in self.runs)
+        return any(
+            all(run[name] == value for name, value in key.items()) for run in self.runs
+        )
 
     def write(self, about: dict[str, Any]) -> None:
         new = self.file.with_suffix(".new")
@@ -79,7 +93,9 @@ def main() -> int:
     for place, contender, count in schedule(
         contenders, 1 if given.quick else given.rounds, lengths
     ):
-        if contest.has(workload=given.workload, contender=contender, round=place, count=count):
+        if contest.has(
+            workload=given.workload, contender=contender, round=place, count=count
+        ):
             continue
         if time.monotonic() > until:
             print("stopped after --stop-after; the same command goes on")
@@ -92,8 +108,16 @@ def main() -> int:
         )
         contest.runs.append(one_run(contender, place, task))
         contest.write(about)
-    contest.write({**about, "figures": show(contest, given.workload, contenders, lengths)})
-    return int(any(each["problems"] for each in contest.runs if each["workload"] == given.workload))
+    contest.write(
+        {**about, "figures": show(contest, given.workload, contenders, lengths)}
+    )
+    return int(
+        any(
+            each["problems"]
+            for each in contest.runs
+            if each["workload"] == given.workload
+        )
+    )
 
 
 def one_run(contender: str, place: int, task: Task) -> dict[str, Any]:
@@ -115,8 +139,8 @@ def one_run(contender: str, place: int, task: Task) -> dict[str, Any]:
     }
     try:
         result = KINDS[kind](name, task)
-    # the others: what it printed or logged is not what it should
     except (RunFailed, OSError, ValueError, LookupError) as error:
+        # the others: what it printed or logged is not what it should
         run["problems"] = [f"{type(error).__name__}: {error}"]
     else:
         run |= {"seconds": result.seconds, "span": result.span, "facts": result.facts}
@@ -154,9 +178,13 @@ def chosen(given: argparse.Namespace) -> list[str]:
     engines = [each for each in given.engines.split(",") if each]
     for each in engines:
         if each not in known:
-            print(f"skipped: engine {each}, which this lrsearch does not have ({', '.join(known)})")
+            print(
+                f"skipped: engine {each}, which this lrsearch does not have ({', '.join(known)})"
+            )
     engines = [each for each in engines if each in known]
-    loops = [] if given.no_loops or given.quick else [f"loop {each}" for each in engines]
+    loops = (
+        [] if given.no_loops or given.quick else [f"loop {each}" for each in engines]
+    )
     peers = [each for each in given.peers.split(",") if each]
     if peers and not given.peers_python:
         print(f"skipped: {', '.join(peers)}; give --peers-python")
@@ -173,13 +201,17 @@ def show(
     """Print the table, the loop's comparison, and every problem; returns the table's figures."""
     runs = [each for each in contest.runs if each["workload"] == workload]
     flops, rates = measured_rates(runs)
-    rows = against_peers([figures(runs, each, lengths, flops, rates) for each in contenders])
+    rows = against_peers(
+        [figures(runs, each, lengths, flops, rates) for each in contenders]
+    )
     low, high = lengths
     print(
         f"\n{workload}: {high} trials whole; a further trial between {low} and {high}; medians\n\n{table(rows)}\n"
     )
     if rates:
-        shown = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items())
+        shown = ", ".join(
+            f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items()
+        )
         print(f"useful arithmetic {flops / 1e9:.2f} GFLOP a trial; matmul {shown}")
     for name, ratios in around_the_loop(rows).items():
         print(
@@ -198,7 +230,11 @@ def machine() -> dict[str, Any]:
     """What the figures hold for."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    models = [
+        line.partition(":")[2].strip()
+        for line in lines
+        if line.startswith("model name")
+    ]
     return {
         "cpu": (models or [platform.processor()])[0],
         "cores": len(os.sched_getaffinity(0)),
@@ -214,7 +250,9 @@ def tell_versions(about: dict[str, Any]) -> None:
     )
     for name in ("tensorflow", "keras"):
         if peers and peers[name] != ours[name]:
-            print(f"CAUTION: the peers have {name} {peers[name]}, lrsearch {ours[name]}")
+            print(
+                f"CAUTION: the peers have {name} {peers[name]}, lrsearch {ours[name]}"
+            )
 
 
 def two_numbers(text: str) -> tuple[int, int]:
@@ -236,7 +274,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument(
-        "--no-loops", action="store_true", help="leave out the training loops without a study"
+        "--no-loops",
+        action="store_true",
+        help="leave out the training loops without a study",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(

@@ -1,16 +1,18 @@
 """What a tracker adds to a study: whole commands with and without one, in turns.
 
-    python benchmarks/trackers.py [digits mnist] [--minutes 8] [--trials N] [--only mlflow]
+    python benchmarks/trackers.py [digits mnist] [--minutes 8] [--trials N] [--only
+    mlflow]
 
-`lrsearch start-study` runs with no tracker, with TensorBoard, with MLflow on a new SQLite file and
-with Weights & Biases offline; one after another, in another order each round, until the next round
-would not fit into the minutes. All of them have the same seed, a sampler that waits for no result
-and no early stops, so they train the same settings. LRSEARCH_DATA names the folder with MNIST's
-files; without it, Keras downloads them.
+`lrsearch start-study` runs with no tracker, with TensorBoard, with MLflow on a new
+SQLite file and with Weights & Biases offline; one after another, in another order each
+round, until the next round would not fit into the minutes. All of them have the same
+seed, a sampler that waits for no result and no early stops, so they train the same
+settings. LRSEARCH_DATA names the folder with MNIST's files; without it, Keras downloads
+them.
 
-Shown are the medians over the rounds: the command's seconds, what a tracker adds to those of the
-same round without one (least and most behind it), and the seconds of a processor that the command
-and all its processes took.
+Shown are the medians over the rounds: the command's seconds, what a tracker adds to
+those of the same round without one (least and most behind it), and the seconds of a
+processor that the command and all its processes took.
 """
 
 from __future__ import annotations
@@ -52,13 +54,25 @@ class Run:
 
 
 def run_study(study: str, trials: int, tracker: str) -> Run:
-    """Run a study to its end in a folder of its own. Raises RuntimeError where it, or its tracker,
-    does not come to the end.
+    """Run a study to its end in a folder of its own. Raises RuntimeError where it, or
+    its tracker, does not come to the end.
     """
     words = [str(STUDIES[study]), "--name", study, "--trials", str(trials), *ALIKE]
-    command = [sys.executable, "-P", "-m", "lrsearch", "start-study", *words, *TRACKERS[tracker]]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "lrsearch",
+        "start-study",
+        *words,
+        *TRACKERS[tracker],
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        quiet = {"WANDB_MODE": "offline", "WANDB_DIR": folder, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        quiet = {
+            "WANDB_MODE": "offline",
+            "WANDB_DIR": folder,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         before, began = busy_seconds(), time.monotonic()
         done = subprocess.run(
             command,
@@ -70,8 +84,14 @@ def run_study(study: str, trials: int, tracker: str) -> Run:
             check=False,
         )
         found = Run(seconds=time.monotonic() - began, busy=busy_seconds() - before)
-    if done.returncode or "send the rest" in done.stderr or "does not take" in done.stderr:
-        raise RuntimeError(f"{study} with {tracker}: {done.returncode} {done.stderr[-2000:]}")
+    if (
+        done.returncode
+        or "send the rest" in done.stderr
+        or "does not take" in done.stderr
+    ):
+        raise RuntimeError(
+            f"{study} with {tracker}: {done.returncode} {done.stderr[-2000:]}"
+        )
     return found
 
 
@@ -85,7 +105,9 @@ def main() -> None:
     given = arguments()
     end = time.monotonic() + 60 * given.minutes
     names = [NONE, *(given.only or [each for each in TRACKERS if each != NONE])]
-    rounds: dict[str, list[dict[str, Run]]] = {study: [] for study in given.studies or STUDIES}
+    rounds: dict[str, list[dict[str, Run]]] = {
+        study: [] for study in given.studies or STUDIES
+    }
     longest = 0.0
     while longest == 0.0 or time.monotonic() + longest < end:
         began = time.monotonic()
@@ -94,16 +116,24 @@ def main() -> None:
             trials = given.trials or TRIALS[study]
             order = names[turn:] + names[:turn]
             found.append({name: run_study(study, trials, name) for name in order})
-            shown = ", ".join(f"{name} {found[-1][name].seconds:.1f} s" for name in names)
+            shown = ", ".join(
+                f"{name} {found[-1][name].seconds:.1f} s" for name in names
+            )
             load = f"load {os.getloadavg()[0]:.1f}"
-            print(f"round {len(found)}, {study}: {shown}; {load}", file=sys.stderr, flush=True)
+            print(
+                f"round {len(found)}, {study}: {shown}; {load}",
+                file=sys.stderr,
+                flush=True,
+            )
         longest = max(longest, time.monotonic() - began)
     print_table(rounds, names)
 
 
 def print_table(rounds: dict[str, list[dict[str, Run]]], names: Sequence[str]) -> None:
     """Print a line for each study and tracker."""
-    print("| study | tracker | rounds | seconds | added | least to most | % | processor |")
+    print(
+        "| study | tracker | rounds | seconds | added | least to most | % | processor |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for study, found in rounds.items():
         for name in names:

@@ -1,12 +1,14 @@
 """Whether the verdict holds: false calls, power, and what happens on fresh rows and seeds.
 
-    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD] [--keep FILE]
+    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD] [--keep
+    FILE]
 
-Studies are put together from real trainings (small networks in NumPy on scikit-learn's bundled
-data, every held-out row's cost kept) and from the landscape tables. Each is searched, retested and
-judged by the code that `lrsearch best` runs. Prints a row of the table in docs/benchmarks.md for
-each case: 2,000 simulations take about 20 s, and a task's trainings up to 30 s once. With `--keep`
-each row is added to the file, and a later call leaves out the cases that the file has.
+Studies are put together from real trainings (small networks in NumPy on scikit-learn's
+bundled data, every held-out row's cost kept) and from the landscape tables. Each is
+searched, retested and judged by the code that `lrsearch best` runs. Prints a row of the
+table in docs/benchmarks.md for each case: 2,000 simulations take about 20 s, and a
+task's trainings up to 30 s once. With `--keep` each row is added to the file, and a
+later call leaves out the cases that the file has.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def main() -> None:
     )
     parser.add_argument("--simulations", type=int, default=2000, help="of each case")
     parser.add_argument("--only", default="", help="cases whose name holds this word")
-    parser.add_argument("--keep", type=Path, help="a file of rows: these cases are left out")
+    parser.add_argument(
+        "--keep", type=Path, help="a file of rows: these cases are left out"
+    )
     given = parser.parse_args()
     kept = given.keep.read_text() if given.keep and given.keep.exists() else ""
     print(HEAD)
@@ -66,12 +70,14 @@ def row(name: str, judged: list[Judged]) -> str:
     true = np.array([each.gain > 0 for each in judged])
     spread = np.std([each.missed for each in judged])
     bias, naive = (
-        np.mean([getattr(each, kind) for each in judged]) / spread for kind in ("missed", "naive")
+        np.mean([getattr(each, kind) for each in judged]) / spread
+        for kind in ("missed", "naive")
     )
     held = np.mean([_holds(each) for each in judged])
     covered = np.mean([each.covered for each in judged])
     right = f"{true[better].mean():.1%}" if better.any() else "-"
-    # where few are truly better, most calls are wrong however seldom one is: the right denominator
+    # where few are truly better, most calls are wrong however seldom one is: the right
+    # denominator
     right += f" ({better[~true].mean():.1%})" if not true.all() and true.any() else ""
     final = f"{better[retested].mean():.1%}" if retested.any() else "-"
     return (
@@ -98,12 +104,21 @@ def cases() -> Iterator[tuple[str, Case]]:
             yield f"{where}: {SAME}", _case(same, rows)
             yield f"{where}: 40 settings, equal on average", _case(level, rows)
             for size, seeds in ((3, 3), (2, 6)):
-                named, more = f"gain of {size}, {seeds} seeds", {"gain": size, "seeds": seeds}
+                named, more = (
+                    f"gain of {size}, {seeds} seeds",
+                    {"gain": size, "seeds": seeds},
+                )
                 yield f"{where}: {named}, others are yours", _case(same, rows, **more)
-                yield f"{where}: {named}, others equal on average", _case(level, rows, **more)
+                yield (
+                    f"{where}: {named}, others equal on average",
+                    _case(level, rows, **more),
+                )
             yield f"{where}: settings as they are", _case(bank, rows)
             yield f"{where}: --total {TOTAL}, {SAME}", _case(same, rows, total=TOTAL)
-            yield f"{where}: --total {TOTAL}, equal on average", _case(level, rows, total=TOTAL)
+            yield (
+                f"{where}: --total {TOTAL}, equal on average",
+                _case(level, rows, total=TOTAL),
+            )
             more = {"gain": 2, "total": TOTAL}
             yield (
                 f"{where}: --total {TOTAL}, gain of 2, others are yours",
@@ -130,7 +145,9 @@ class _Banks:
         return train_bank(self.task, middle, seeds=SAME_SEEDS, seed=1000)
 
 
-def _case(make: MakeBank, rows: int, *, gain: int = 0, seeds: int = 3, total: int = 0) -> Case:
+def _case(
+    make: MakeBank, rows: int, *, gain: int = 0, seeds: int = 3, total: int = 0
+) -> Case:
     """Studies on a bank; a gain is in combined standard deviations of yours and the first."""
 
     def run(simulations: int) -> Iterator[Judged]:
@@ -138,10 +155,18 @@ def _case(make: MakeBank, rows: int, *, gain: int = 0, seeds: int = 3, total: in
         count = len(bank.scores)
         for _ in range(simulations):
             # yours is one of them, and is not searched again
-            names = random.permutation(count) if count > 1 else np.zeros(SETTINGS + 1, int)
+            names = (
+                random.permutation(count) if count > 1 else np.zeros(SETTINGS + 1, int)
+            )
             names = [int(each) for each in names]
-            size = gain * bank.combined_deviation(names[0], names[1], rows=rows) if gain else 0.0
-            plan = Plan(settings=len(names) - 1, rows=rows, seeds=seeds, gain=size, total=total)
+            size = (
+                gain * bank.combined_deviation(names[0], names[1], rows=rows)
+                if gain
+                else 0.0
+            )
+            plan = Plan(
+                settings=len(names) - 1, rows=rows, seeds=seeds, gain=size, total=total
+            )
             yield Simulation(bank, names, plan, random).judge()
 
     return run

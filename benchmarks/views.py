@@ -2,9 +2,10 @@
 
     python benchmarks/views.py [--sizes 1000,2000,10000]
 
-Each size is a study of that many trials in a throw-away SQLite database: the default space, 30
-epochs a trial with a curve, 360 row scores a trial, every tenth trial diverged. First one trial is
-still running, then the study is finished with retests. Processes are the user's own commands.
+Each size is a study of that many trials in a throw-away SQLite database: the default
+space, 30 epochs a trial with a curve, 360 row scores a trial, every tenth trial
+diverged. First one trial is still running, then the study is finished with retests.
+Processes are the user's own commands.
 """
 
 import argparse
@@ -50,7 +51,9 @@ def made(size):
         metrics=("loss", "accuracy", "val_loss", "val_accuracy"),
     )
     dimensions = tuple(each.to_json() for each in SPACE.public_dimensions())
-    return plan(name=STUDY, trials=size, retest_seeds=3, facts=known, dimensions=dimensions)
+    return plan(
+        name=STUDY, trials=size, retest_seeds=3, facts=known, dimensions=dimensions
+    )
 
 
 def curve(value):
@@ -86,7 +89,9 @@ def begin(ledger, study, worker, source):
     chosen = claimed.trial.setting or next(source)
     params = SPACE.public_params(chosen)
     seed = claimed.trial.seed or claimed.trial.number
-    assert ledger.bind(claimed.trial.id, claimed.attempt, setting=chosen, params=params, seed=seed)
+    assert ledger.bind(
+        claimed.trial.id, claimed.attempt, setting=chosen, params=params, seed=seed
+    )
     return claimed, chosen
 
 
@@ -98,8 +103,12 @@ def end(ledger, claimed, chosen):
         assert ledger.finish(ended, curve(0.1)[:3])
         return
     far = abs(math.log10(max(chosen.learning_rate, 1e-9) / 0.01))
-    right = np.random.default_rng(claimed.trial.id).random(ROWS) < max(0.1, 0.95 - far / 10)
-    scores = RowScores(split="validation", values=right.astype("float32"), digest="same", rows=ROWS)
+    right = np.random.default_rng(claimed.trial.id).random(ROWS) < max(
+        0.1, 0.95 - far / 10
+    )
+    scores = RowScores(
+        split="validation", values=right.astype("float32"), digest="same", rows=ROWS
+    )
     ended = outcome(claimed, value=float(right.mean()), epochs=EPOCHS)
     ended = replace(ended, row_scores=(scores,))
     assert ledger.finish(ended, curve(float(right.mean())))
@@ -116,7 +125,9 @@ def write_report(folder):
     """Seconds and megabytes of `lrsearch report`, as a process of its own."""
     file = folder / "report.html"
     command = [sys.executable, "-m", "lrsearch", "report", STUDY, "-o", str(file)]
-    _, seconds = timed(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True))
+    _, seconds = timed(
+        lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    )
     return seconds, file.stat().st_size / 1e6
 
 
@@ -125,7 +136,9 @@ class Dashboard:
 
     def __init__(self, folder):
         command = [sys.executable, "-m", "lrsearch", "dashboard", "--port", "0"]
-        self._process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, text=True
+        )
         self._url = self._process.stdout.readline().split()[0].rstrip("/")
 
     def get(self, path):
@@ -145,7 +158,8 @@ class Dashboard:
 def watch(dashboard, change):
     """(seconds until the page shows a change, the slowest answer meanwhile).
 
-    Asks every three seconds whether anything changed, as the page does, and then for the page.
+    Asks every three seconds whether anything changed, as the page does, and then for
+    the page.
     """
     version = json.loads(dashboard.get("/studies/1/state")[0])["version"]
     change()
@@ -175,7 +189,11 @@ def measure(size):
         finished = pages(folder, None)
         _, notes = timed(NoteWriter(ledger, StudyViews(ledger)).look)
         ledger.close()
-    print(json.dumps({"trials": size, "running": running, "finished": finished, "notes": notes}))
+    print(
+        json.dumps(
+            {"trials": size, "running": running, "finished": finished, "notes": notes}
+        )
+    )
 
 
 def pages(folder, change):

@@ -2,8 +2,8 @@
 
 python docs/make_gallery.py       # three minutes on two cores; needs scikit-learn and Chromium
 
-Writes each study's report and a picture of its top into docs/gallery, and its verdict into
-docs/gallery.md, below the mark that names the study.
+Writes each study's report and a picture of its top into docs/gallery, and its verdict
+into docs/gallery.md, below the mark that names the study.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 HERE = Path(__file__).parent
 STUDIES = HERE.parent / "studies"
 PAGE, GALLERY = HERE / "gallery.md", HERE / "gallery"
-NAMES = ("autoencoder", "digits", "diabetes")  # one for each verdict: better, as good, undecided
+# one for each verdict: better, as good, undecided
+NAMES = ("autoencoder", "digits", "diabetes")
 TRIALS = 40
 sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
@@ -28,9 +29,12 @@ def make() -> list[Path]:
     """Search in a folder that is thrown away, and write the gallery; returns the paths."""
     GALLERY.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
-        shutil.copytree(STUDIES, Path(folder) / "studies")  # reports name the file as it was given
+        # reports name the file as it was given
+        shutil.copytree(STUDIES, Path(folder) / "studies")
         verdicts = {name: _search(name, folder) for name in NAMES}
-    PAGE.write_text(with_verdicts(PAGE.read_text(encoding="utf-8"), verdicts), encoding="utf-8")
+    PAGE.write_text(
+        with_verdicts(PAGE.read_text(encoding="utf-8"), verdicts), encoding="utf-8"
+    )
     _photograph()
     return [PAGE, *sorted(GALLERY.iterdir())]
 
@@ -47,7 +51,10 @@ def _search(name: str, folder: str) -> str:
 def _lrsearch(folder: str, *words: object) -> str:
     """What a command prints."""
     command = [sys.executable, "-m", "lrsearch", *map(str, words)]
-    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
 
 
 def with_verdicts(page: str, verdicts: dict[str, str]) -> str:

@@ -2,8 +2,8 @@
 
 python docs/make_pictures.py       # some minutes on two cores; needs matplotlib, scikit-learn, Chromium
 
-Both are of a search that looks everywhere, instead of where values are good: the figure of rates,
-and the top of the study's page in the dashboard.
+Both are of a search that looks everywhere, instead of where values are good: the figure
+of rates, and the top of the study's page in the dashboard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.storage import open_ledger, resolve_url
 
 HERE = Path(__file__).parent
-RATES, REPORT = (HERE / "pictures" / name for name in ("autoencoder-rates.png", "report.png"))
+RATES, REPORT = (
+    HERE / "pictures" / name for name in ("autoencoder-rates.png", "report.png")
+)
 STUDIES = HERE.parent / "studies"
 sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
@@ -32,7 +34,11 @@ def draw() -> list[Path]:
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/studies.db"
         found = lrsearch.search(
-            STUDIES / "autoencoder.py", storage=storage, trials=120, sampler="qmc", pruner="none"
+            STUDIES / "autoencoder.py",
+            storage=storage,
+            trials=120,
+            sampler="qmc",
+            pruner="none",
         )
         found.plot_rates().savefig(RATES, dpi=100)
         _photograph(storage)

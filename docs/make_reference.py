@@ -50,7 +50,11 @@ def reference() -> str:
     parts = [
         "# Reference\n\nWritten by `docs/make_reference.py` from the code; do not edit by hand.",
         COMMANDS,
-        *(part for title, commands in SECTIONS.items() for part in section(title, commands)),
+        *(
+            part
+            for title, commands in SECTIONS.items()
+            for part in section(title, commands)
+        ),
         f"## StudyDefinition\n\n{fields(StudyDefinition)}",
         f"## TrialInfo\n\n{fields(TrialInfo)}",
         f"## SearchSpace\n\n{fields(SearchSpace)}",
@@ -80,7 +84,9 @@ def _command(command: click.Command, prefix: str) -> Iterator[str]:
     )
     yield f"#### `lrsearch {prefix}{command.name}{arguments}`"
     yield inspect.cleandoc(command.help or "")
-    options = [_option(each) for each in command.params if isinstance(each, click.Option)]
+    options = [
+        _option(each) for each in command.params if isinstance(each, click.Option)
+    ]
     if options:
         yield "| option | meaning |\n| --- | --- |\n" + "\n".join(options)
 
@@ -88,7 +94,11 @@ def _command(command: click.Command, prefix: str) -> Iterator[str]:
 def _option(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
     if not option.is_flag:
-        choices = "\\|".join(option.type.choices) if isinstance(option.type, click.Choice) else None
+        choices = (
+            "\\|".join(option.type.choices)
+            if isinstance(option.type, click.Choice)
+            else None
+        )
         names += f" {choices or option.metavar or option.type.name.upper()}".replace(
             "|", "\\|"
         ).replace("\\\\|", "\\|")
@@ -102,7 +112,8 @@ def _option(option: click.Option) -> str:
 
 def fields(documented: type) -> str:
     """A class's docstring, with its `field: meaning` lines as a list."""
-    text = re.sub(r"\n +", " ", inspect.getdoc(documented) or "")  # a meaning may go on, indented
+    # a meaning may go on, indented
+    text = re.sub(r"\n +", " ", inspect.getdoc(documented) or "")
     return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", text, flags=re.MULTILINE)
 
 
@@ -119,7 +130,8 @@ def optimizers() -> str:
     ]
     for name, spec in OPTIMIZERS.items():
         further = (
-            ", ".join(f"{each} {knob.default:g}" for each, knob in spec.hyper.items()) or "none"
+            ", ".join(f"{each} {knob.default:g}" for each, knob in spec.hyper.items())
+            or "none"
         )
         rows.append(
             f"| `{name}` | {spec.reference:g} | {spec.low:g} to {spec.high:g} | {further} |"
@@ -131,7 +143,9 @@ def shapes() -> str:
     """A table of every schedule shape."""
     rows = ["| name | what it does | knobs |", "| --- | --- | --- |"]
     for name, shape in SHAPES.items():
-        rows.append(f"| `{name}` | {shape.summary} | {', '.join(shape.knobs) or 'none'} |")
+        rows.append(
+            f"| `{name}` | {shape.summary} | {', '.join(shape.knobs) or 'none'} |"
+        )
     return "\n".join(rows)
 
 

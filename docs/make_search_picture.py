@@ -2,8 +2,9 @@
 
     python docs/make_search_picture.py
 
-Left, the trainings of benchmarks/tables/autoencoder.npz against their real peak rates; right, the
-same on the search's axis, with the thirty trials of one search by the sampler `auto`.
+Left, the trainings of benchmarks/tables/autoencoder.npz against their real peak rates;
+right, the same on the search's axis, with the thirty trials of one search by the
+sampler `auto`.
 """
 
 from __future__ import annotations
@@ -41,13 +42,21 @@ def main() -> None:
     for name, colour in zip(space.optimizers, COLOURS, strict=True):
         mine = [each.optimizer == name for each in table.settings]
         left.scatter(rates[mine], table.values[mine], s=7, color=colour, label=name)
-        right.scatter(axis[mine], table.values[mine], s=7, color=colour, alpha=0.2, linewidths=0)
+        right.scatter(
+            axis[mine], table.values[mine], s=7, color=colour, alpha=0.2, linewidths=0
+        )
         picked = [each.place for each in steps if mine[each.place]]
-        right.scatter(axis[picked], table.values[picked], s=45, color=colour, edgecolors="black")
+        right.scatter(
+            axis[picked], table.values[picked], s=45, color=colour, edgecolors="black"
+        )
     for number, step in enumerate(steps[:LABELLED]):
         place = axis[step.place], table.values[step.place]
-        right.annotate(str(number + 1), place, (4, 4), textcoords="offset points", fontsize=7)
-    left.set(title="1,000 trainings", xlabel="peak learning rate", ylabel="validation loss")
+        right.annotate(
+            str(number + 1), place, (4, 4), textcoords="offset points", fontsize=7
+        )
+    left.set(
+        title="1,000 trainings", xlabel="peak learning rate", ylabel="validation loss"
+    )
     right.set(
         title=f"The same on the search's axis, and {TRIALS} trials in their order",
         xlabel="peak rate, relative to its optimizer, schedule, batch and momentum",

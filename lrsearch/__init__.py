@@ -1,5 +1,5 @@
-"""lrsearch: learn which optimizer, peak learning rate and schedule shape to train a Keras model
-with.
+"""lrsearch: learn which optimizer, peak learning rate and schedule shape to train a
+Keras model with.
 """
 
 from __future__ import annotations

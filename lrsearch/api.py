@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lrsearch.answer import Contender
     from lrsearch.definition import StudyDefinition
-    from lrsearch.messages import Listener
+    from lrsearch.events import Listener
     from lrsearch.report.html.page import ReportPage
 
 
@@ -94,22 +94,26 @@ class SearchResult:
     def export(self, trial: int | None = None, *, form: str = "python") -> str:
         """The best setting, or a trial's, as `lrsearch export` prints it: `"python"` or `"json"`.
 
-        Raises CannotExport where yours cannot be written as code, UnknownName for an unknown trial.
+        Raises CannotExport where yours cannot be written as code, UnknownName for an
+        unknown trial.
         """
         from lrsearch.report.exporting import export_text
 
         return export_text(self.study, self.answer, form=form, trial=trial)
 
     def report(self, path: str | Path | None = None) -> ReportPage:
-        """The whole report, which a notebook shows in a frame; with `path`, written there too as
-        one HTML file.
+        """The whole report, which a notebook shows in a frame; with `path`, written
+        there too as one HTML file.
         """
         from lrsearch.report.html.page import ReportPage, report_file, write_page
         from lrsearch.report.html.sections import ReportData
 
         text = report_file(
             ReportData(
-                study=self.study, records=self.records, answer=self.answer, curves=self.curves
+                study=self.study,
+                records=self.records,
+                answer=self.answer,
+                curves=self.curves,
             )
         )
         if path is not None:
@@ -157,9 +161,10 @@ class SearchResult:
     ) -> SearchResult:
         """The same study's result with more retests, as `lrsearch retest` adds and trains them.
 
-        seeds: how many in all for each setting. top: how many of the best settings, beside yours.
-        trial: which trials, beside yours. log_to: a tracker, or several, as in a search. A study
-        that was searched in this process trains here, another one in worker processes by its file.
+        seeds: how many in all for each setting. top: how many of the best settings,
+        beside yours. trial: which trials, beside yours. log_to: a tracker, or several,
+        as in a search. A study that was searched in this process trains here, another
+        one in worker processes by its file.
         """
         from lrsearch.launch.searching import retest_study
         from lrsearch.progress.watching import show_progress
@@ -170,7 +175,12 @@ class SearchResult:
         with _send_beside(log_to, machine) as tracker:
             with show_progress(tracker, quiet=quiet, stream=_stream()) as listen:
                 retest_study(
-                    self.study, wanted, search, machine, definition=self.definition, listen=listen
+                    self.study,
+                    wanted,
+                    search,
+                    machine,
+                    definition=self.definition,
+                    listen=listen,
                 )
             return _result(self.study.name, search, machine, self.definition)
 
@@ -237,19 +247,20 @@ def search(
 ) -> SearchResult:
     """Search a study to the end of its budget and return what was found.
 
-    A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is
-    named by its definition: the same call goes on with the stored study, and another definition
-    makes another study. A study file is searched by worker processes, as by `lrsearch start-study`;
-    `devices`, `workers`, `threads`, `per_device`, `gpus_per_trial` and `trial_timeout` are for
-    these processes.
+    A `StudyDefinition` is searched in this very process, on one device. Without `name`
+    the study is named by its definition: the same call goes on with the stored study,
+    and another definition makes another study. A study file is searched by worker
+    processes, as by `lrsearch start-study`; `devices`, `workers`, `threads`,
+    `per_device`, `gpus_per_trial` and `trial_timeout` are for these processes.
 
-    The options are those of `lrsearch start-study`, by their names there; times are in seconds,
-    sizes in bytes. `optimizers`, `schedules` and so on replace what the definition's space says,
-    and are written as in a SearchSpace. A `retest` above the study's own adds seeds. `log_to` is a
-    tracker, or several: `"mlflow=sqlite:///mlflow.db"`.
+    The options are those of `lrsearch start-study`, by their names there; times are in
+    seconds, sizes in bytes. `optimizers`, `schedules` and so on replace what the
+    definition's space says, and are written as in a SearchSpace. A `retest` above the
+    study's own adds seeds. `log_to` is a tracker, or several:
+    `"mlflow=sqlite:///mlflow.db"`.
 
-    Raises the errors that the command line prints in one line: CallerError, EnvironmentProblem,
-    Refused, StudyBroken.
+    Raises the errors that the command line prints in one line: CallerError,
+    EnvironmentProblem, Refused, StudyBroken.
     """
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
     from lrsearch.launch.searching import read_call, search_study
@@ -290,7 +301,10 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
 
 
 def _result(
-    name: str, search: SearchOptions, machine: MachineOptions, definition: StudyDefinition | None
+    name: str,
+    search: SearchOptions,
+    machine: MachineOptions,
+    definition: StudyDefinition | None,
 ) -> SearchResult:
     from lrsearch.report.reading import read_answer
     from lrsearch.storage import open_ledger
@@ -311,7 +325,11 @@ def _result(
 
 def _stream() -> TextIO:
     """The stream for progress: not standard error in a notebook, which shows it in red."""
-    return sys.stdout if type(sys.stderr).__module__.startswith("ipykernel") else sys.stderr
+    return (
+        sys.stdout
+        if type(sys.stderr).__module__.startswith("ipykernel")
+        else sys.stderr
+    )
 
 
 def _row(record: TrialRecord) -> dict[str, Json]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 RETESTED = 4  # settings that are retested: the best three and yours
-WHOLE = 3  # settings: fewer of them on every seed picked worse than more of them on one seed
-# (trainings below this, their retests): benchmarks/small_budgets.py, in docs/benchmarks.md
+# settings: fewer of them on every seed picked worse than more of them on one seed
+WHOLE = 3
+# (trainings below this, their retests): benchmarks/small_budgets.py, in
+# docs/benchmarks.md
 FEW = ((10, 0), (20, 2), (27, 3))
 REFERENCES = 3  # optimizers that are tried at their reference
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
@@ -21,9 +23,10 @@ OPEN_BUDGET = 40  # the assumed number of trials where time alone limits them
 def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
     """Divide trainings into search trials and retests, as picked best in replays.
 
-    Where a third of the trainings holds three whole settings on `seeds` seeds each, that third is
-    retests, at most those of RETESTED settings. Fewer trainings have the retests of FEW, one seed
-    each. With 3 seeds 52 are 40 + 12, 30 are 21 + 9, 12 are 10 + 2, 8 are 8 + 0.
+    Where a third of the trainings holds three whole settings on `seeds` seeds each,
+    that third is retests, at most those of RETESTED settings. Fewer trainings have the
+    retests of FEW, one seed each. With 3 seeds 52 are 40 + 12, 30 are 21 + 9, 12 are 10
+    + 2, 8 are 8 + 0.
     """
     if not seeds:
         return trainings, 0
@@ -37,8 +40,9 @@ def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
 def divide_in_halves(trainings: int, seeds: int) -> tuple[int, int]:
     """Divide trainings where somebody asks for `seeds` seeds of each retested setting.
 
-    Half are retests, at most those of RETESTED settings, and whole settings. Where half is less
-    than two settings, there are fewer. With 3 seeds 12 are 6 + 6, 52 are 40 + 12, 5 are 3 + 2.
+    Half are retests, at most those of RETESTED settings, and whole settings. Where half
+    is less than two settings, there are fewer. With 3 seeds 12 are 6 + 6, 52 are 40 +
+    12, 5 are 3 + 2.
     """
     half = trainings // 2
     each = seeds if half >= 2 * seeds else 2
@@ -49,8 +53,9 @@ def divide_in_halves(trainings: int, seeds: int) -> tuple[int, int]:
 def count_references(trials: int | None, optimizers: int) -> int:
     """How many optimizers are tried at their reference before the search proper.
 
-    At most REFERENCES. A bad reference keeps the model away from an optimizer whose best rates lie
-    further off, and sampled trials teach more (docs/decisions.md, the bill).
+    At most REFERENCES. A bad reference keeps the model away from an optimizer whose
+    best rates lie further off, and sampled trials teach more (docs/decisions.md, the
+    bill).
     """
     most = min(REFERENCES, optimizers)
     return most if trials is None else max(0, min(most, trials - 2))
@@ -65,7 +70,12 @@ def expected_retests(
 
 
 def retests_in_all(
-    trials: int, seeds: int, trainings: int | None, existing: int, *, settings: int = RETESTED
+    trials: int,
+    seeds: int,
+    trainings: int | None,
+    existing: int,
+    *,
+    settings: int = RETESTED,
 ) -> int:
     """The retests of a study whose search goes on after an earlier plan of `existing` retests."""
     more = seeds * min(settings, trials)
@@ -100,28 +110,37 @@ class Budget:
             return self.trainings
         if self.trials is None:
             return self.existing
-        return max(self.existing, self.trials + expected_retests(self.trials, self.seeds))
+        return max(
+            self.existing, self.trials + expected_retests(self.trials, self.seeds)
+        )
 
     def set(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
         """The budget with other totals, never below what exists; None keeps a total.
 
-        Where only trainings are given, the additional ones are divided; fewer than before are
-        divided anew. Where only trials are given, a limit of trainings rises with them.
+        Where only trainings are given, the additional ones are divided; fewer than
+        before are divided anew. Where only trials are given, a limit of trainings rises
+        with them.
         """
         if trainings is not None:
             trainings = max(trainings, self.existing)
             trials = self._divided(trainings) if trials is None else trials
             # Retests that exist stay.
             room = trainings - (self.existing - self.searched)
-            return replace(self, trials=max(self.searched, min(trials, room)), trainings=trainings)
+            return replace(
+                self, trials=max(self.searched, min(trials, room)), trainings=trainings
+            )
         if trials is None:
             return self
         trials = max(trials, self.searched)
         if self.trainings is None or self.trials is None:
             return replace(self, trials=trials)
-        return replace(self, trials=trials, trainings=self.trainings + max(0, trials - self.trials))
+        return replace(
+            self, trials=trials, trainings=self.trainings + max(0, trials - self.trials)
+        )
 
-    def extend(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
+    def extend(
+        self, *, trials: int | None = None, trainings: int | None = None
+    ) -> Budget:
         """The budget with so many more trials or trainings."""
         begun = self.searched if self.trials is None else self.trials
         return self.set(
@@ -133,5 +152,8 @@ class Budget:
         """The search trials of a new limit of trainings."""
         if self.trials is None or trainings >= self.total_trainings:
             begun = self.searched if self.trials is None else self.trials
-            return begun + divide_trainings(trainings - self.total_trainings, self.seeds)[0]
+            return (
+                begun
+                + divide_trainings(trainings - self.total_trainings, self.seeds)[0]
+            )
         return min(self.trials, divide_trainings(trainings, self.seeds)[0])

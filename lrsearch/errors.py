@@ -19,7 +19,8 @@ LrSearchError                 exit 1   everything raised on purpose
   NoResult                    exit 1   the study is done, and its search found nothing to compare
   Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run
 
-Outside the tree, since only Python's own handler may catch it: AskedToLeave, a KeyboardInterrupt.
+Outside the tree, since only Python's own handler may catch it: AskedToLeave, a
+KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class LrSearchError(Exception):
     allowed: object = None  # words, or a list of what is allowed
     fix = ""
 
-    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
+    def __init__(
+        self, message: str, *, fix: str = "", traceback_text: str = ""
+    ) -> None:
         # The texts of other libraries end without a full stop.
         stop = "." if fix and message[-1:].isalnum() else ""
         super().__init__(f"{message}{stop} {fix}".rstrip())
@@ -90,7 +93,9 @@ class InvalidValue(CallerError):
 class UnknownName(CallerError):
     """A name that is not in a known list; the nearest known ones are suggested."""
 
-    def __init__(self, kind: str, *, got: str, known: Iterable[str], fix: str = "") -> None:
+    def __init__(
+        self, kind: str, *, got: str, known: Iterable[str], fix: str = ""
+    ) -> None:
         names = sorted(known)
         near = nearest_name(got, names)
         listed = f"Known: {', '.join(names) or 'none'}." if names or not fix else ""
@@ -103,12 +108,18 @@ class UnknownName(CallerError):
 def nearest_name(got: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one most likely means; None where none is similar.
 
-    Among similar names the one with the fewest slips counts: `adma` is `adam` with two letters
-    exchanged, though it shares more letters with `adamax`.
+    Among similar names the one with the fewest slips counts: `adma` is `adam` with two
+    letters exchanged, though it shares more letters with `adamax`.
     """
     folded = {name.casefold(): name for name in sorted(known, reverse=True)}
-    alike = difflib.get_close_matches(got.casefold(), sorted(folded), n=max(1, len(folded)))
-    return folded[min(alike, key=lambda each: slips(got.casefold(), each))] if alike else None
+    alike = difflib.get_close_matches(
+        got.casefold(), sorted(folded), n=max(1, len(folded))
+    )
+    return (
+        folded[min(alike, key=lambda each: slips(got.casefold(), each))]
+        if alike
+        else None
+    )
 
 
 def slips(one: str, other: str) -> int:
@@ -120,7 +131,9 @@ def slips(one: str, other: str) -> int:
     for i, letter in enumerate(one, 1):
         row = [i]
         for j, wanted in enumerate(other, 1):
-            found = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted))
+            found = min(
+                rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted)
+            )
             if min(i, j) > 1 and one[i - 2 : i] == other[j - 2 : j][::-1]:
                 found = min(found, rows[-2][j - 2] + 1)
             row.append(found)
@@ -136,7 +149,9 @@ def plain(value: object) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else repr(value)
-    return value if value is None or isinstance(value, str | bool | int) else repr(value)
+    return (
+        value if value is None or isinstance(value, str | bool | int) else repr(value)
+    )
 
 
 class StudyFileError(CallerError):
@@ -194,8 +209,8 @@ _DRAWN = (
 class FingerprintMismatch(Refused):
     """The stored study was made from another definition, or from other data.
 
-    `differences` maps field to (stored, given). `acceptable` are those that --accept-change may
-    name.
+    `differences` maps field to (stored, given). `acceptable` are those that
+    --accept-change may name.
     """
 
     def __init__(
@@ -206,14 +221,17 @@ class FingerprintMismatch(Refused):
         acceptable: Collection[str] = (),
     ) -> None:
         shown = "; ".join(
-            f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items()
+            f"{field}: {old} in the study, {new} here"
+            for field, (old, new) in differences.items()
         )
         drawn = bool(differences) and all(
             field.startswith(("data.", "layers")) for field in differences
         )
         options = " ".join(f"--accept-change {field}" for field in differences)
         accept = (
-            f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
+            f", go on with this one by {options}"
+            if set(differences) <= set(acceptable)
+            else ""
         )
         made = "other data" if drawn else "another definition"
         fix = _DRAWN if drawn else _EDITED.format(accept=accept)

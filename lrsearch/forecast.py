@@ -25,8 +25,8 @@ class TimedSteps:
 class Forecast:
     """The time of a study's trainings.
 
-    Each worker trains its share and traces each graph once. Before the retests all workers wait for
-    the search's last training.
+    Each worker trains its share and traces each graph once. Before the retests all
+    workers wait for the search's last training.
     """
 
     timed: TimedSteps
@@ -34,7 +34,8 @@ class Forecast:
     yours: int  # trainings of yours, retests included
     workers: int
     waits: bool  # whether retests follow the search
-    stops: bool = False  # whether the pruner may end trials sooner; all are counted whole here
+    # whether the pruner may end trials sooner; all are counted whole here
+    stops: bool = False
 
     def total_seconds(self, trainings: int | None = None) -> float:
         """Seconds of all trainings, or of the first `trainings`."""
@@ -45,10 +46,21 @@ class Forecast:
         tracing = graphs * timed.tracing + bool(alone) * timed.yours_tracing
         # All workers but one wait, on average for half of what a worker trains at once.
         together = timed.at_once * timed.seconds
-        waiting = together / 2 if self.waits and self.workers > 1 and mine > timed.at_once else 0.0
-        return (mine - alone) * timed.seconds + alone * timed.yours_seconds + tracing + waiting
+        waiting = (
+            together / 2
+            if self.waits and self.workers > 1 and mine > timed.at_once
+            else 0.0
+        )
+        return (
+            (mine - alone) * timed.seconds
+            + alone * timed.yours_seconds
+            + tracing
+            + waiting
+        )
 
     def seconds_left(self, *, done: int, elapsed: float) -> float:
         """Seconds left after `done` trainings that took `elapsed` seconds, at their pace."""
         whole, begun = self.total_seconds(), self.total_seconds(done)
-        return max(0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun)
+        return max(
+            0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun
+        )

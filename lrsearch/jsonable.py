@@ -8,7 +8,16 @@ from enum import Enum
 from functools import cache
 from itertools import repeat
 from types import UnionType
-from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 Json: TypeAlias = Any
 """What `json` reads and writes."""
@@ -47,7 +56,8 @@ def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
 def _read(kind: Any, value: Json) -> Any:
     """Convert `value` to a field's type.
 
-    The type is a tuple, a mapping, a dataclass, an enum, plain JSON, or one of these or None.
+    The type is a tuple, a mapping, a dataclass, an enum, plain JSON, or one of these or
+    None.
     """
     origin, parts = get_origin(kind), get_args(kind)
     if origin in {UnionType, Union}:

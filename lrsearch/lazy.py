@@ -1,7 +1,7 @@
 """Names of a package, and modules of others, that are loaded on first use.
 
-So `lrsearch --help`, a study file's import and the start of parents and workers stay fast. Who
-calls says why.
+So `lrsearch --help`, a study file's import and the start of parents and workers stay
+fast. Who calls says why.
 """
 
 from __future__ import annotations
@@ -43,9 +43,16 @@ class _DeferringFinder(MetaPathFinder):
         self._names = frozenset(names)
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
+        spec = (
+            PathFinder.find_spec(fullname, path, target)
+            if fullname in self._names
+            else None
+        )
         if spec is not None and spec.loader is not None:
             spec.loader = _WaitingLoader(spec.loader)
         return spec
@@ -54,8 +61,8 @@ class _DeferringFinder(MetaPathFinder):
 class _WaitingLoader(Loader):
     """Runs a module's code when a name is asked for that is not there yet.
 
-    `importlib.util.LazyLoader` will not do: every question wakes its modules, and TensorFlow asks
-    all modules for their `__file__` when it traces a function.
+    `importlib.util.LazyLoader` will not do: every question wakes its modules, and
+    TensorFlow asks all modules for their `__file__` when it traces a function.
     """
 
     def __init__(self, loader: Loader) -> None:

@@ -2,10 +2,10 @@
 
 Knows nothing of studies.
 
-Tested on Linux only. macOS has no affinity, no /proc and no control groups, and needs none here;
-Windows is refused. Containers and batch systems limit cores and memory by control groups, of
-version 1 or 2, and a group's ancestors limit the group too. All files are read below `root`, for
-tests with files of their own.
+Tested on Linux only. macOS has no affinity, no /proc and no control groups, and needs
+none here; Windows is refused. Containers and batch systems limit cores and memory by
+control groups, of version 1 or 2, and a group's ancestors limit the group too. All
+files are read below `root`, for tests with files of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _ROOT = Path("/")
 _NO_LIMIT = 2**60  # version 1 writes about 2**63 where there is none
 
 STOP_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
 )
 """The signals that ask a process to end."""
 
@@ -53,20 +55,24 @@ def hardware(root: Path = _ROOT) -> dict[str, str]:
     import psutil
 
     found = {"cores": str(usable_cores(root)), "system": platform.platform()}
-    model = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    model = re.search(
+        r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE
+    )
     if processor := model.group(1) if model else platform.processor():
         found["processor"] = processor
     with suppress(OSError, RuntimeError, psutil.Error):
         found["memory_gib"] = str(round(psutil.virtual_memory().total / 2**30))
     drivers = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
-    names = (re.search(r"^Model:\s*(.+?)\s*$", _text(each), re.MULTILINE) for each in drivers)
+    names = (
+        re.search(r"^Model:\s*(.+?)\s*$", _text(each), re.MULTILINE) for each in drivers
+    )
     if gpus := [each.group(1) for each in names if each]:
         found["gpus"] = ", ".join(gpus)
     return found
 
 
-# The memory controller of versions 1 and 2: the files of the limit and of the use, and the field of
-# memory.stat for cached files that are not in use.
+# The memory controller of versions 1 and 2: the files of the limit and of the use, and
+# the field of memory.stat for cached files that are not in use.
 _MEMORY = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ("memory.max", "memory.current", "inactive_file"),
@@ -76,7 +82,9 @@ _MEMORY = (
 def usable_cores(root: Path = _ROOT) -> int:
     """CPU cores that this process may use: its affinity, and the quotas of its control groups."""
     cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
     )
     return max(1, min([cores, *_quotas(root)]))
 
@@ -137,7 +145,9 @@ def _left(root: Path) -> Iterator[int]:
     """MiB that are free in each group; cached files count as free, since the kernel drops them."""
     for folder in _groups(root, "memory"):
         for limit_file, used_file, inactive in _MEMORY:
-            limit, used = (_text(folder / name).strip() for name in (limit_file, used_file))
+            limit, used = (
+                _text(folder / name).strip() for name in (limit_file, used_file)
+            )
             if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
                 stat = _text(folder / "memory.stat")
                 cached = re.search(rf"^{inactive} (\d+)$", stat, re.MULTILINE)
@@ -148,8 +158,8 @@ def _left(root: Path) -> Iterator[int]:
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """This process' control groups for `controller`, from its own up to the topmost.
 
-    In a container the path that the kernel names may not exist; the topmost folder is then the
-    container's own group.
+    In a container the path that the kernel names may not exist; the topmost folder is
+    then the container's own group.
     """
     for line in _text(root / "proc/self/cgroup").splitlines() or ["0::/"]:
         _, controllers, path = line.split(":", 2)

@@ -1,22 +1,30 @@
 """The messages between worker processes, their parent and its listeners.
 
-There is one class per message, and one per command of the parent to a worker. The fields are the
-keys of the JSON, so their names are public: `--log-file` writes them, and docs/reference.md lists
-them.
+There is one class per message, and one per command of the parent to a worker. The
+fields are the keys of the JSON, so their names are public: `--log-file` writes them,
+and docs/reference.md lists them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self, TypeAlias, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from lrsearch.forecast import Forecast
 from lrsearch.jsonable import from_json, to_json
-from lrsearch.values import Direction, Json, Kind, Origin, Setting, Status, StudyFacts, TrialState
+from lrsearch.values import (
+    Direction,
+    Json,
+    Kind,
+    Origin,
+    Setting,
+    Status,
+    StudyFacts,
+    TrialState,
+)
 
-# -- the two families -----------------------------------------------------------------------------
+# -- the two families ------------------------------------------------------------------
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -40,7 +48,9 @@ class _Line:
         kind = cls.kinds.get(str(data.get(cls.key)))
         if kind is None:
             raise ValueError(f"no {cls.__name__.lower()}: {data!r}")
-        line: Self = from_json(kind, {name: data[name] for name in data if name != cls.key})
+        line: Self = from_json(
+            kind, {name: data[name] for name in data if name != cls.key}
+        )
         return line
 
 
@@ -62,7 +72,7 @@ class Command(_Line):
     do: ClassVar[str]
 
 
-# -- values within messages ------------------------------------------------------------------------
+# -- values within messages ------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +99,7 @@ class Result:
     evidence: str = "1 training"  # the same in words
 
 
-# -- messages of a worker --------------------------------------------------------------------------
+# -- messages of a worker --------------------------------------------------------------
 
 
 class Attempt(WorkerMessage):
@@ -235,10 +245,11 @@ class WorkerFailed(WorkerMessage):
     text: str
     traceback: str
     exit_code: int
-    parts: Mapping[str, Json] = field(default_factory=dict)  # of an LrSearchError, for programs
+    # of an LrSearchError, for programs
+    parts: Mapping[str, Json] = field(default_factory=dict)
 
 
-# -- messages of the parent -----------------------------------------------------------------------
+# -- messages of the parent ------------------------------------------------------------
 
 
 class PoolStarted(Message):
@@ -334,7 +345,7 @@ class PoolEnded(Message):
     reason: str
 
 
-# -- commands to a worker --------------------------------------------------------------------------
+# -- commands to a worker --------------------------------------------------------------
 
 
 class Load(Command):
@@ -373,25 +384,3 @@ class Quit(Command):
     """Leave: nothing is left to train."""
 
     do = "quit"
-
-
-# -- listeners -------------------------------------------------------------------------------------
-
-Send: TypeAlias = Callable[[WorkerMessage], None]
-"""Sends a worker's message; never raises, and never waits for a reader."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """A message with its time and its sender, as listeners get it."""
-
-    message: Message
-    slot: str = ""  # of the worker; empty for the parent's own message
-    at: float = field(default_factory=time.time)  # seconds since 1970
-
-    def to_json(self) -> dict[str, Json]:
-        slot = {"slot": self.slot} if self.slot else {}
-        return {"event": self.message.event, "at": self.at, **slot, **to_json(self.message)}
-
-
-Listener: TypeAlias = Callable[[Event], None]

@@ -1,8 +1,8 @@
 """The options of a search, of this machine, and of retests.
 
-The command line and `lrsearch.search` build these values by their fields' names. The values are
-checked when they are built, and passed on whole. Times are seconds, sizes bytes; None where nothing
-is given.
+The command line and `lrsearch.search` build these values by their fields' names. The
+values are checked when they are built, and passed on whole. Times are seconds, sizes
+bytes; None where nothing is given.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class SearchOptions:
     seed: int | None = None
     retest: int | None = None  # seeds
     retries: int | None = None
-    overrides: Mapping[str, Json] = field(default_factory=dict)  # of the study's search space
+    # of the study's search space
+    overrides: Mapping[str, Json] = field(default_factory=dict)
     accept_change: tuple[str, ...] = ()  # fields of the fingerprint
     allow_version_drift: bool = False
     # When the command began, by the monotonic clock: loading TensorFlow counts too.
@@ -46,7 +47,11 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         _check(self)
-        if self.trials is not None and self.trainings is not None and self.trials > self.trainings:
+        if (
+            self.trials is not None
+            and self.trainings is not None
+            and self.trials > self.trainings
+        ):
             allowed = f"at most the {self.trainings} of --trainings"
             raise InvalidValue("--trials", got=self.trials, allowed=allowed)
 
@@ -54,7 +59,8 @@ class SearchOptions:
     def total(self) -> int | None:
         """Trials of a new study; None: as many as the time allows.
 
-        They are the given ones, else the share of the given trainings, else 40 without a timeout.
+        They are the given ones, else the share of the given trainings, else 40 without
+        a timeout.
         """
         if self.trials is None and self.trainings is not None:
             divide = divide_trainings if self.retest is None else divide_in_halves
@@ -73,14 +79,17 @@ class MachineOptions:
 
     # the database; LRSEARCH_STORAGE or the default where None; may hold a password
     storage: str | None = field(default=None, repr=False)
-    devices: str | None = None  # cpu, gpu, or gpu:0,1; every GPU, else the CPU, where None
+    # cpu, gpu, or gpu:0,1; every GPU, else the CPU, where None
+    devices: str | None = None
     workers: int | None = None  # processes
     threads: int | None = None  # of each worker
     per_device: int | None = None  # workers that share each GPU
-    gpus_per_trial: int | None = None  # of each worker, for models under a MirroredStrategy
+    # of each worker, for models under a MirroredStrategy
+    gpus_per_trial: int | None = None
     engine: str = "auto"
     trial_timeout: float | None = None  # an attempt that runs longer counts as hung
-    checkpoints: str | Path | None = None  # their folder; beside the database where None
+    # their folder; beside the database where None
+    checkpoints: str | Path | None = None
     checkpoint_every: float | None = None
     checkpoint_quota: int | None = None
     until: str = "done"  # "idle": workers leave when there is nothing to train now
@@ -101,8 +110,10 @@ class MachineOptions:
 class RetestOptions:
     """Which settings are to be retested, and on how many seeds."""
 
-    seeds: int | None = None  # in all, of each setting; as many as the study's retests have
-    # the best so many settings, and yours; as many as the study retests, unless `trials` are named
+    # in all, of each setting; as many as the study's retests have
+    seeds: int | None = None
+    # the best so many settings, and yours; as many as the study retests, unless
+    # `trials` are named
     top: int | None = None
     trials: tuple[int, ...] = ()  # these, and yours
     lasting: bool = False  # what is retested after an extension has as many seeds
@@ -123,15 +134,20 @@ def split_options(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptio
     return SearchOptions(**search), MachineOptions(**options)
 
 
-NAMES = tuple(each.name for kind in (SearchOptions, MachineOptions) for each in fields(kind))
+NAMES = tuple(
+    each.name for kind in (SearchOptions, MachineOptions) for each in fields(kind)
+)
 
 
-# -- what each field may hold ----------------------------------------------------------------------
+# -- what each field may hold ----------------------------------------------------------
 
-_SECONDS = Rule(lambda value: is_number(value, Real) and value > 0, "a number of seconds above 0")
+_SECONDS = Rule(
+    lambda value: is_number(value, Real) and value > 0, "a number of seconds above 0"
+)
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(
-        ("trials", "trainings", "workers", "threads", "per_device", "gpus_per_trial"), at_least(1)
+        ("trials", "trainings", "workers", "threads", "per_device", "gpus_per_trial"),
+        at_least(1),
     ),
     **dict.fromkeys(("seed", "retest", "retries"), at_least(0)),
     **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),

@@ -34,9 +34,13 @@ def is_number(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def at_least(low: int, allowed: str = WHOLE + "at least {}", *, kind: type = Integral) -> Rule:
+def at_least(
+    low: int, allowed: str = WHOLE + "at least {}", *, kind: type = Integral
+) -> Rule:
     """The rule of a whole number; by default NumPy's integers are allowed, too."""
-    return Rule(lambda value: is_number(value, kind) and value >= low, allowed.format(low))
+    return Rule(
+        lambda value: is_number(value, kind) and value >= low, allowed.format(low)
+    )
 
 
 BOOL = Rule(lambda value: isinstance(value, bool), "True or False")

@@ -1,5 +1,5 @@
-"""Handwritten digits squeezed through 12 numbers and drawn again, by a network compiled with plain
-Adam.
+"""Handwritten digits squeezed through 12 numbers and drawn again, by a network compiled
+with plain Adam.
 """
 
 import keras

@@ -1,8 +1,8 @@
-"""A small character model (a GRU) on Shakespeare's text: cross-entropy a character, so lower is
-better.
+"""A small character model (a GRU) on Shakespeare's text: cross-entropy a character, so
+lower is better.
 
-Keras downloads the text once; or put `tinyshakespeare.txt` into a folder and name that folder in
-LRSEARCH_DATA.
+Keras downloads the text once; or put `tinyshakespeare.txt` into a folder and name that
+folder in LRSEARCH_DATA.
 """
 
 import os
@@ -32,7 +32,9 @@ def load_data():
     characters = np.array(list(read_text()[:200_000]))
     vocabulary, ids = np.unique(characters, return_inverse=True)
     assert len(vocabulary) <= VOCABULARY
-    windows = np.lib.stride_tricks.sliding_window_view(ids.astype("int32"), LENGTH + 1)[::LENGTH]
+    windows = np.lib.stride_tricks.sliding_window_view(ids.astype("int32"), LENGTH + 1)[
+        ::LENGTH
+    ]
     x, y = windows[:, :-1], windows[:, 1:]
     split = len(x) * 9 // 10  # the last tenth of the text validates
     return (x[:split], y[:split]), (x[split:], y[split:])

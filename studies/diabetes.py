@@ -18,7 +18,12 @@ def load_data():
 def build_model():
     layers = keras.layers
     model = keras.Sequential(
-        [layers.Input((10,)), layers.Dense(32, "relu"), layers.Dense(32, "relu"), layers.Dense(1)]
+        [
+            layers.Input((10,)),
+            layers.Dense(32, "relu"),
+            layers.Dense(32, "relu"),
+            layers.Dense(1),
+        ]
     )
     model.compile("adam", "mse")
     return model

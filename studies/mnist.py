@@ -1,5 +1,5 @@
-"""MNIST with a small convolutional network, on a quarter of the training images; the test images
-are seen by retests alone.
+"""MNIST with a small convolutional network, on a quarter of the training images; the
+test images are seen by retests alone.
 
 Keras downloads the data once; or put `mnist.npz` into a folder and name that folder in
 LRSEARCH_DATA.
@@ -26,7 +26,9 @@ def read_mnist():
 
 def load_data():
     x, y, x_test, y_test = read_mnist()
-    x, x_test = (images[..., None].astype("float32") / 255 for images in (x[:15000], x_test))
+    x, x_test = (
+        images[..., None].astype("float32") / 255 for images in (x[:15000], x_test)
+    )
     return (x[:12000], y[:12000]), (x[12000:], y[12000:15000]), (x_test, y_test)
 
 

@@ -1,5 +1,5 @@
-"""Databases for every test that wants one: SQLite files, and one throw-away server of each kind a
-session.
+"""Databases for every test that wants one: SQLite files, and one throw-away server of
+each kind a session.
 """
 
 from __future__ import annotations
@@ -84,17 +84,18 @@ def pytest_configure(config):
 
 
 def _compile_sources():
-    """Compile the package ahead, as its installation does: under PYTHONDONTWRITEBYTECODE each of
-    some 300 processes would compile it anew, for 0.2 CPU seconds.
+    """Compile the package ahead, as its installation does: under
+    PYTHONDONTWRITEBYTECODE each of some 300 processes would compile it anew, for 0.2
+    CPU seconds.
     """
     for folder in (Path(lrsearch.__file__).parent, Path(__file__).parent / "support"):
         compileall.compile_dir(folder, quiet=2)
 
 
 def _hear_signals():
-    """Let processes that tests start hear a hang-up and an interrupt, also in a suite that `nohup`
-    or a script's `&` began: a signal that is ignored is inherited, and one with a handler begins
-    anew.
+    """Let processes that tests start hear a hang-up and an interrupt, also in a suite
+    that `nohup` or a script's `&` began: a signal that is ignored is inherited, and one
+    with a handler begins anew.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -104,8 +105,8 @@ def _hear_signals():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Set the objects of TensorFlow aside, a million: collecting them again and again slows its
-    import and every trial by `fit`.
+    """Set the objects of TensorFlow aside, a million: collecting them again and again
+    slows its import and every trial by `fit`.
     """
     gc.disable()
     try:
@@ -115,9 +116,10 @@ def pytest_collection():
         gc.enable()
 
 
-# The longest: begun first, so that the short files fill what is left of the other processes' time.
-# Slurm and Ray mostly wait: one of them at a time, beside files that compute.
-# xdist keeps this order only under --no-loadscope-reorder: else files of most tests come first.
+# The longest: begun first, so that the short files fill what is left of the other
+# processes' time. Slurm and Ray mostly wait: one of them at a time, beside files that
+# compute. xdist keeps this order only under --no-loadscope-reorder: else files of most
+# tests come first.
 _LONGEST = (
     "test_slurm.py", "test_equality.py", "test_vectorized_engine.py", "test_ray.py", "test_situations.py", "test_graph_engine.py",
     "test_ledger.py", "test_strangers.py", "test_engines.py", "test_cli.py", "test_background.py", "test_compose.py", "test_within_epochs.py",
@@ -135,7 +137,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _optimizer_is_there(request):
     """Skip what trains an optimizer that the oldest Keras does not have yet."""
-    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("optimizer")
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get(
+        "optimizer"
+    )
     if name and request.node.get_closest_marker("tensorflow"):
         import keras
 

@@ -12,7 +12,11 @@ def load_data():
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = (x[order] / 16).astype("float32").reshape(-1, 8, 8, 1), y[order]
-    train = tf.data.Dataset.from_tensor_slices((x[:1437], y[:1437])).shuffle(1437, seed=1).batch(32)
+    train = (
+        tf.data.Dataset.from_tensor_slices((x[:1437], y[:1437]))
+        .shuffle(1437, seed=1)
+        .batch(32)
+    )
     return train, tf.data.Dataset.from_tensor_slices((x[1437:], y[1437:])).batch(64)
 
 

@@ -20,7 +20,12 @@ def load_data():
 def build_model():
     layers = keras.layers
     model = keras.Sequential(
-        [layers.Input((12,)), layers.Dense(64, "relu"), layers.Dense(64, "relu"), layers.Dense(1)]
+        [
+            layers.Input((12,)),
+            layers.Dense(64, "relu"),
+            layers.Dense(64, "relu"),
+            layers.Dense(1),
+        ]
     )
     model.compile("adam", "mse")
     return model

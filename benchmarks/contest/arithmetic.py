@@ -1,12 +1,13 @@
-"""How much useful arithmetic a trial has, by its model's shapes, and how fast this machine
-multiplies matrices of these shapes.
+"""How much useful arithmetic a trial has, by its model's shapes, and how fast this
+machine multiplies matrices of these shapes.
 
     python arithmetic.py WORKLOAD       JSON: flops of a trial, the matmul peak, the batched rate by width (FLOP/s, all threads)
 
-Counted are the matrix products of dense, convolution, attention and recurrent layers: forward once,
-and backward twice that (once where nothing before the layer is trained), for every training example
-of every epoch; forward for the validation's. A multiplication and its addition are two.
-Activations, normalisation, losses and optimizers are not counted.
+Counted are the matrix products of dense, convolution, attention and recurrent layers:
+forward once, and backward twice that (once where nothing before the layer is trained),
+for every training example of every epoch; forward for the validation's. A
+multiplication and its addition are two. Activations, normalisation, losses and
+optimizers are not counted.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ SECONDS = 0.15  # at least, of repeating a product
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """`stack` products (rows, inner) x (inner, columns) in a batch's forward pass; `first`: its
-    input needs no gradient.
+    """`stack` products (rows, inner) x (inner, columns) in a batch's forward pass;
+    `first`: its input needs no gradient.
     """
 
     stack: int
@@ -69,7 +70,9 @@ def products(model: Any, batch: int) -> list[Product]:
     trained_before = False
     for layer in model.layers:
         if layer.weights:
-            found += LAYERS[type(layer).__name__](layer, batch, first=not trained_before)
+            found += LAYERS[type(layer).__name__](
+                layer, batch, first=not trained_before
+            )
             trained_before = True
     return found
 
@@ -90,13 +93,19 @@ def _dense(layer: Any, batch: int, *, first: bool) -> list[Product]:
 def _convolution(layer: Any, batch: int, *, first: bool) -> list[Product]:
     *window, columns = layer.kernel.shape
     rows = batch * math.prod(layer.output.shape[1:-1])
-    return [Product(stack=1, rows=rows, inner=math.prod(window), columns=columns, first=first)]
+    return [
+        Product(
+            stack=1, rows=rows, inner=math.prod(window), columns=columns, first=first
+        )
+    ]
 
 
 def _attention(layer: Any, batch: int, *, first: bool) -> list[Product]:
     _, length, width = layer.output.shape
     heads, depth = layer.num_heads, layer.key_dim
-    project = Product(stack=1, rows=batch * length, inner=width, columns=heads * depth, first=first)
+    project = Product(
+        stack=1, rows=batch * length, inner=width, columns=heads * depth, first=first
+    )
     score = Product(stack=batch * heads, rows=length, inner=depth, columns=length)
     mix = Product(stack=batch * heads, rows=length, inner=length, columns=depth)
     back = Product(stack=1, rows=batch * length, inner=heads * depth, columns=width)
@@ -105,7 +114,10 @@ def _attention(layer: Any, batch: int, *, first: bool) -> list[Product]:
 
 def _gru(layer: Any, batch: int, *, first: bool) -> list[Product]:
     length = layer.output.shape[1]
-    sizes = [(layer.cell.kernel.shape, first), (layer.cell.recurrent_kernel.shape, False)]
+    sizes = [
+        (layer.cell.kernel.shape, first),
+        (layer.cell.recurrent_kernel.shape, False),
+    ]
     return [
         Product(stack=length, rows=batch, inner=inner, columns=columns, first=new)
         for (inner, columns), new in sizes
@@ -135,7 +147,7 @@ def trial_flops(model: Any, workload: Workload, *, train: int, validation: int) 
     return workload.epochs * (train * both + validation * forward)
 
 
-# -- measured ----------------------------------------------------------------------------------------------------------------
+# -- measured --------------------------------------------------------------------------
 
 
 def peak() -> float:
@@ -144,11 +156,13 @@ def peak() -> float:
 
 
 def batched(model: Any, batch: int, width: int) -> float:
-    """FLOP/s of a training step's products of `width` trials side by side, one batched matmul a
-    product, no other work.
+    """FLOP/s of a training step's products of `width` trials side by side, one batched
+    matmul a product, no other work.
     """
     wanted = Counter(
-        (each.stack, shape) for each in products(model, batch) for shape in each.shapes()
+        (each.stack, shape)
+        for each in products(model, batch)
+        for shape in each.shapes()
     )
     seconds = flops = 0.0
     for (stack, shape), times in wanted.items():
@@ -162,7 +176,10 @@ def seconds_of(shape: tuple[int, int, int], stack: int) -> float:
     import tensorflow as tf
 
     rows, inner, columns = shape
-    left, right = tf.random.normal((stack, rows, inner)), tf.random.normal((stack, inner, columns))
+    left, right = (
+        tf.random.normal((stack, rows, inner)),
+        tf.random.normal((stack, inner, columns)),
+    )
     product = tf.function(tf.matmul)
     product(left, right)
     spent: list[float] = []
@@ -177,7 +194,9 @@ def report(name: str) -> dict[str, Any]:
     workload = WORKLOADS[name]
     (train, _), (validation, _) = workload.data()
     model = workload.model()
-    widths = {str(width): batched(model, workload.batch_size, width) for width in WIDTHS}
+    widths = {
+        str(width): batched(model, workload.batch_size, width) for width in WIDTHS
+    }
     flops = trial_flops(model, workload, train=len(train), validation=len(validation))
     return {"flops": flops, "peak": peak(), "batched": widths}
 

@@ -42,7 +42,8 @@ class Task:
 class Result:
     """What a run took and did.
 
-    `seconds` is the process's whole wall time; `span` its training's, where that is known.
+    `seconds` is the process's whole wall time; `span` its training's, where that is
+    known.
     """
 
     seconds: float
@@ -51,34 +52,50 @@ class Result:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def problems(self, task: Task) -> list[str]:
-        """Why this run must not be counted; empty where every trial of the list was trained to its
-        end.
+        """Why this run must not be counted; empty where every trial of the list was
+        trained to its end.
         """
         epochs = WORKLOADS[task.workload].epochs
-        missing = sorted(set(range(task.count)) - {number for number, _, _ in self.trials})
-        short = sorted(number for number, trained, _ in self.trials if trained != epochs)
+        missing = sorted(
+            set(range(task.count)) - {number for number, _, _ in self.trials}
+        )
+        short = sorted(
+            number for number, trained, _ in self.trials if trained != epochs
+        )
         found = (
             [f"{len(self.trials)} trials where {task.count} were asked"]
             if len(self.trials) != task.count
             else []
         )
         found += [f"trials without a result: {missing}"] if missing else []
-        return found + ([f"trials that did not train {epochs} epochs: {short}"] if short else [])
+        return found + (
+            [f"trials that did not train {epochs} epochs: {short}"] if short else []
+        )
 
 
 Runner = Callable[[str, Task], Result]
 
 
-# -- kinds of contenders -----------------------------------------------------------------------------------------------------
+# -- kinds of contenders ---------------------------------------------------------------
 
 
 def run_peer(peer: str, task: Task) -> Result:
     """A peer with `model.fit`, in its own environment."""
     assert task.peers_python
     with tempfile.TemporaryDirectory(prefix="contest-") as folder:
-        command = [task.peers_python, str(HERE / "peers.py"), peer, task.workload, str(task.count)]
-        seconds, printed = timed(command, folder, task.timeout, RAY_USAGE_STATS_ENABLED="0")
-    return Result(seconds=seconds, trials=[tuple(each) for each in last_json(printed)["trials"]])
+        command = [
+            task.peers_python,
+            str(HERE / "peers.py"),
+            peer,
+            task.workload,
+            str(task.count),
+        ]
+        seconds, printed = timed(
+            command, folder, task.timeout, RAY_USAGE_STATS_ENABLED="0"
+        )
+    return Result(
+        seconds=seconds, trials=[tuple(each) for each in last_json(printed)["trials"]]
+    )
 
 
 def run_loop(engine: str, task: Task) -> Result:
@@ -104,8 +121,8 @@ def run_loop(engine: str, task: Task) -> Result:
 
 
 def run_study(engine: str, task: Task) -> Result:
-    """`lrsearch start-study` as a user runs it, on a study whose first trials are the list; making
-    it is counted too.
+    """`lrsearch start-study` as a user runs it, on a study whose first trials are the
+    list; making it is counted too.
     """
     with tempfile.TemporaryDirectory(prefix="contest-") as folder:
         url = f"sqlite:///{folder}/lrsearch.db"
@@ -132,22 +149,26 @@ def run_study(engine: str, task: Task) -> Result:
             *options,
         ]
         seconds, _ = timed(command, folder, task.timeout)
-        events = [json.loads(line) for line in Path(folder, "log").read_text().splitlines()]
+        events = [
+            json.loads(line) for line in Path(folder, "log").read_text().splitlines()
+        ]
         trials, facts = read_study(url, task)
     begun, ended = (
         [each["at"] for each in events if each["event"] == f"trial.{what}"]
         for what in ("started", "ended")
     )
     facts |= {"made": made, "slots": sum(each["event"] == "ready" for each in events)}
-    return Result(seconds=made + seconds, span=max(ended) - min(begun), trials=trials, facts=facts)
+    return Result(
+        seconds=made + seconds, span=max(ended) - min(begun), trials=trials, facts=facts
+    )
 
 
 _inspections: dict[str, Any] = {}
 
 
 def make_study(url: str, task: Task) -> None:
-    """A new study with the list as its first trials, no retests, and else what `start-study` gives
-    it.
+    """A new study with the list as its first trials, no retests, and else what
+    `start-study` gives it.
     """
     from study import setting_of
 
@@ -163,22 +184,26 @@ def make_study(url: str, task: Task) -> None:
     file = HERE / f"study_{task.workload}.py"
     found = from_json(Inspection, _inspections[task.workload])
     plan = make_plan(search, task.workload, str(file), found)
-    first = tuple((Origin.REFERENCE, setting_of(each, batch)) for each in points(task.count))
+    first = tuple(
+        (Origin.REFERENCE, setting_of(each, batch)) for each in points(task.count)
+    )
     ledger = open_ledger(url, create=True)
     ledger.create_study(replace(plan, first=first))
     ledger.close()
 
 
 def inspect(workload: str) -> None:
-    """Learn what `make_study` needs, once, in a process of its own: this one never loads
-    TensorFlow.
+    """Learn what `make_study` needs, once, in a process of its own: this one never
+    loads TensorFlow.
     """
     with tempfile.TemporaryDirectory(prefix="contest-") as folder:
         command = [sys.executable, str(HERE / "loop.py"), "inspect", workload]
         _inspections[workload] = last_json(timed(command, folder, 300.0)[1])
 
 
-def read_study(url: str, task: Task) -> tuple[list[tuple[int, int, float]], dict[str, Any]]:
+def read_study(
+    url: str, task: Task
+) -> tuple[list[tuple[int, int, float]], dict[str, Any]]:
     """The trials that the ledger has as complete, and what else it says.
 
     Raises RunFailed where curves or mirror have gaps.
@@ -201,18 +226,27 @@ def read_study(url: str, task: Task) -> tuple[list[tuple[int, int, float]], dict
         raise RunFailed(
             f"{curves} points of curves, {mirrored} rows at Optuna for {len(complete)} complete trials"
         )
-    facts = {"engines": dict(Counter(each.engine for each in records)), "curve points": curves}
-    facts["ended otherwise"] = {
-        each.number: f"{each.state} {each.reason}" for each in records if each not in complete
+    facts = {
+        "engines": dict(Counter(each.engine for each in records)),
+        "curve points": curves,
     }
-    return [(each.number, each.epochs, float(each.value or 0.0)) for each in complete], facts
+    facts["ended otherwise"] = {
+        each.number: f"{each.state} {each.reason}"
+        for each in records
+        if each not in complete
+    }
+    return [
+        (each.number, each.epochs, float(each.value or 0.0)) for each in complete
+    ], facts
 
 
 def run_rates(_name: str, task: Task) -> Result:
     """The machine's matmul rates now; trains nothing."""
     with tempfile.TemporaryDirectory(prefix="contest-") as folder:
         seconds, printed = timed(
-            [sys.executable, str(HERE / "arithmetic.py"), task.workload], folder, task.timeout
+            [sys.executable, str(HERE / "arithmetic.py"), task.workload],
+            folder,
+            task.timeout,
         )
     return Result(seconds=seconds, trials=[], facts=last_json(printed))
 
@@ -229,7 +263,9 @@ def known_engines() -> list[str]:
     """The engines that this lrsearch's command line offers."""
     from lrsearch.cli.run import start_study
 
-    return next(list(each.type.choices) for each in start_study.params if each.name == "engine")  # type: ignore[attr-defined]
+    return next(
+        list(each.type.choices) for each in start_study.params if each.name == "engine"
+    )  # type: ignore[attr-defined]
 
 
 def peers_versions(python: str) -> dict[str, str]:

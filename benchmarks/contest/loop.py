@@ -1,11 +1,11 @@
-"""lrsearch's training loop alone: an engine fed from the list in processes like the workers',
-without ledger, parent or curves.
+"""lrsearch's training loop alone: an engine fed from the list in processes like the
+workers', without ledger, parent or curves.
 
     python loop.py inspect WORKLOAD
     python loop.py train WORKLOAD TRIALS ENGINE
 
-The last line printed is JSON: what a new study's row needs, or the seconds from a common start to
-the last end and the trials.
+The last line printed is JSON: what a new study's row needs, or the seconds from a
+common start to the last end and the trials.
 """
 
 from __future__ import annotations
@@ -45,11 +45,25 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
 
     slots = plan_slots(inspect_machine(), trials=count).slots
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:
-        command = [sys.executable, __file__, "slot", name, str(count), engine, counter.name]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [
+            sys.executable,
+            __file__,
+            "slot",
+            name,
+            str(count),
+            engine,
+            counter.name,
+        ]
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "text": True,
+        }
         started = [
             subprocess.Popen(
-                [*command, str(each.threads)], env=environment(each, os.environ), **pipes
+                [*command, str(each.threads)],
+                env=environment(each, os.environ),
+                **pipes,
             )
             for each in slots
         ]
@@ -105,9 +119,13 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
 
     print("ready", flush=True)
     sys.stdin.readline()
-    outcomes = list(made.train(source, lambda _: Verdict.KEEP, lambda _progress, _take: None))
+    outcomes = list(
+        made.train(source, lambda _: Verdict.KEEP, lambda _progress, _take: None)
+    )
     trials = [
-        (each.trial_id, each.epochs, each.value) for each in outcomes if each.status == "complete"
+        (each.trial_id, each.epochs, each.value)
+        for each in outcomes
+        if each.status == "complete"
     ]
     print(
         json.dumps(

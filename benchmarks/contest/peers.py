@@ -1,12 +1,13 @@
-"""Trains the list of settings with a peer; run by the peers' own Python, where lrsearch need not be
-installed.
+"""Trains the list of settings with a peer; run by the peers' own Python, where lrsearch
+need not be installed.
 
     python peers.py PEER WORKLOAD TRIALS
 
-PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with `model.fit`, as its
-own documentation shows. The last line printed is JSON: a list of [setting's number, epochs trained,
-last validation accuracy]. Settings come from our list in every peer, so no peer pays for a sampler;
-each writes what it writes for every trial.
+PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with
+`model.fit`, as its own documentation shows. The last line printed is JSON: a list of
+[setting's number, epochs trained, last validation accuracy]. Settings come from our
+list in every peer, so no peer pays for a sampler; each writes what it writes for every
+trial.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def optimizer_of(point: Point, steps: int) -> Any:
         "constant": lambda: rate,
         "linear": lambda: schedules.PolynomialDecay(rate, steps, 0.0),
         "cosine": lambda: (
-            schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm)
+            schedules.CosineDecay(
+                0.0, steps - warm, warmup_target=rate, warmup_steps=warm
+            )
             if warm
             else schedules.CosineDecay(rate, steps)
         ),
@@ -67,7 +70,11 @@ def model_of(workload: Workload, point: Point, train: Any) -> Any:
 def fit(workload: Workload, model: Any, data: Any, callbacks: list[Any]) -> Any:
     """`model.fit` with the validation after every epoch."""
     train, validation = data
-    options = {"epochs": workload.epochs, "batch_size": workload.batch_size, "verbose": 0}
+    options = {
+        "epochs": workload.epochs,
+        "batch_size": workload.batch_size,
+        "verbose": 0,
+    }
     return model.fit(*train, validation_data=validation, callbacks=callbacks, **options)
 
 
@@ -76,7 +83,7 @@ def trained(number: int, history: Any) -> Trained:
     return number, len(values), float(values[-1])
 
 
-# -- Optuna ------------------------------------------------------------------------------------------------------------------
+# -- Optuna ----------------------------------------------------------------------------
 
 
 def run_optuna(name: str, count: int, folder: str) -> list[Trained]:
@@ -108,12 +115,18 @@ def optuna_process(url: str, name: str, count: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     workload = WORKLOADS[name]
     data, listed = workload.data(), points(count)
-    study = optuna.load_study(study_name="s", storage=url, sampler=_listed(optuna, listed))
+    study = optuna.load_study(
+        study_name="s", storage=url, sampler=_listed(optuna, listed)
+    )
     while (trial := study.ask()).number < count:
         point = listed[trial.number]
-        trial.suggest_categorical("optimizer", sorted({each.optimizer for each in listed}))
+        trial.suggest_categorical(
+            "optimizer", sorted({each.optimizer for each in listed})
+        )
         trial.suggest_float("learning_rate", 1e-6, 1.0, log=True)
-        trial.suggest_categorical("schedule", sorted({each.schedule for each in listed}))
+        trial.suggest_categorical(
+            "schedule", sorted({each.schedule for each in listed})
+        )
         _, epochs, value = trained(
             trial.number, fit(workload, model_of(workload, point, data[0]), data, [])
         )
@@ -127,14 +140,16 @@ def _listed(optuna: Any, listed: list[Point]) -> Any:
     """A sampler that answers from the list."""
 
     class Listed(optuna.samplers.RandomSampler):  # type: ignore[misc, name-defined]
-        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        def sample_independent(
+            self, study: Any, trial: Any, name: str, distribution: Any
+        ) -> Any:
             del study, distribution
             return getattr(listed[min(trial.number, len(listed) - 1)], name)
 
     return Listed()
 
 
-# -- KerasTuner --------------------------------------------------------------------------------------------------------------
+# -- KerasTuner ------------------------------------------------------------------------
 
 
 def run_kerastuner(name: str, count: int, folder: str) -> list[Trained]:
@@ -158,14 +173,20 @@ def run_kerastuner(name: str, count: int, folder: str) -> list[Trained]:
             return {"status": "RUNNING", "values": {"point": int(trial_id)}}
 
     oracle = Listed(objective="val_accuracy", max_trials=count)
-    tuner = keras_tuner.Tuner(oracle, Model(), directory=folder, project_name="p", overwrite=True)
+    tuner = keras_tuner.Tuner(
+        oracle, Model(), directory=folder, project_name="p", overwrite=True
+    )
     train, validation = data
-    options = {"epochs": workload.epochs, "batch_size": workload.batch_size, "verbose": 0}
+    options = {
+        "epochs": workload.epochs,
+        "batch_size": workload.batch_size,
+        "verbose": 0,
+    }
     tuner.search(*train, validation_data=validation, **options)
     return found
 
 
-# -- Ray Tune ----------------------------------------------------------------------------------------------------------------
+# -- Ray Tune --------------------------------------------------------------------------
 
 
 def run_raytune(name: str, count: int, folder: str) -> list[Trained]:
@@ -178,7 +199,11 @@ def run_raytune(name: str, count: int, folder: str) -> list[Trained]:
         for key in ("LRSEARCH_DATA", "TF_CPP_MIN_LOG_LEVEL")
         if key in os.environ
     }
-    options = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.ERROR}
+    options = {
+        "log_to_driver": False,
+        "include_dashboard": False,
+        "logging_level": logging.ERROR,
+    }
     ray.init(num_cpus=CORES, runtime_env={"env_vars": environment | kept}, **options)
     workload = WORKLOADS[name]
     trainable = tune.with_parameters(
@@ -187,23 +212,33 @@ def run_raytune(name: str, count: int, folder: str) -> list[Trained]:
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"point": tune.grid_search(list(range(count)))},
-        tune_config=tune.TuneConfig(metric="val_accuracy", mode="max", reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            metric="val_accuracy", mode="max", reuse_actors=True
+        ),
         run_config=tune.RunConfig(verbose=0, storage_path=folder),
     )
     ends = [each.metrics for each in tuner.fit() if each.metrics and each.error is None]
-    return [(each["config"]["point"], each["epoch"], each["val_accuracy"]) for each in ends]
+    return [
+        (each["config"]["point"], each["epoch"], each["val_accuracy"]) for each in ends
+    ]
 
 
-def ray_trial(config: dict[str, int], *, name: str, data: Any, listed: list[Point]) -> None:
+def ray_trial(
+    config: dict[str, int], *, name: str, data: Any, listed: list[Point]
+) -> None:
     import keras
     from ray import tune
 
     class Report(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            tune.report({"val_accuracy": float(logs["val_accuracy"]), "epoch": epoch + 1})
+            tune.report(
+                {"val_accuracy": float(logs["val_accuracy"]), "epoch": epoch + 1}
+            )
 
     workload = WORKLOADS[name]
-    fit(workload, model_of(workload, listed[config["point"]], data[0]), data, [Report()])
+    fit(
+        workload, model_of(workload, listed[config["point"]], data[0]), data, [Report()]
+    )
     keras.backend.clear_session()
 
 

@@ -26,8 +26,8 @@ def timed(
 
     Raises RunFailed, with its last words.
 
-    On the CPU, unless CUDA_VISIBLE_DEVICES says otherwise: several of the peers' processes would
-    not share a GPU by themselves.
+    On the CPU, unless CUDA_VISIBLE_DEVICES says otherwise: several of the peers'
+    processes would not share a GPU by themselves.
     """
     quiet = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -36,7 +36,11 @@ def timed(
     environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT), **variables}
     began = time.perf_counter()
     with Path(folder, "errors").open("w+") as errors:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
+        pipes: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": errors,
+            "text": True,
+        }
         process = subprocess.Popen(
             command, cwd=folder, env=environment, start_new_session=True, **pipes
         )
@@ -50,7 +54,9 @@ def timed(
         seconds = time.perf_counter() - began
         errors.seek(0)
         if process.returncode:
-            raise RunFailed(f"exit code {process.returncode}: {errors.read()[-2000:].strip()}")
+            raise RunFailed(
+                f"exit code {process.returncode}: {errors.read()[-2000:].strip()}"
+            )
     return seconds, printed
 
 

@@ -1,7 +1,8 @@
-"""The list of settings that every contender trains: seeded, the same for all, and a longer list
-begins with the shorter one.
+"""The list of settings that every contender trains: seeded, the same for all, and a
+longer list begins with the shorter one.
 
-Plain values: knows neither Keras nor lrsearch, since the peers run where lrsearch is not installed.
+Plain values: knows neither Keras nor lrsearch, since the peers run where lrsearch is
+not installed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-# Where a practitioner starts; rates are drawn from a thirtieth of it up to it. Larger ones may
-# diverge, and a trial that stops early is no trial here.
-REFERENCE = {"sgd": 1e-1, "momentum": 1e-2, "adagrad": 1e-2, "rmsprop": 1e-3, "adam": 1e-3}
+# Where a practitioner starts; rates are drawn from a thirtieth of it up to it. Larger
+# ones may diverge, and a trial that stops early is no trial here.
+REFERENCE = {
+    "sgd": 1e-1,
+    "momentum": 1e-2,
+    "adagrad": 1e-2,
+    "rmsprop": 1e-3,
+    "adam": 1e-3,
+}
 SPREAD = 30.0
 SCHEDULES = ("constant", "linear", "cosine")
-# fractions of the run; only under a cosine, the one shape whose Keras schedule has a warm-up
+# fractions of the run; only under a cosine, the one shape whose Keras schedule has a
+# warm-up
 WARMUPS = (0.0, 0.1)
 BLOCK = 2 * len(REFERENCE)
 
@@ -38,13 +46,16 @@ class Point:
 def points(count: int, seed: int = 0) -> list[Point]:
     """The first `count` settings.
 
-    Each ten have every optimizer twice, side by side: two workers then meet all of them early.
+    Each ten have every optimizer twice, side by side: two workers then meet all of them
+    early.
     """
     random = np.random.default_rng(seed)
     found: list[Point] = []
     while len(found) < count:
         for optimizer in random.permutation(list(REFERENCE)):
-            found += [_point(random, str(optimizer), len(found) + place) for place in range(2)]
+            found += [
+                _point(random, str(optimizer), len(found) + place) for place in range(2)
+            ]
     return found[:count]
 
 

@@ -11,10 +11,14 @@ from workloads import Workload
 from lrsearch import SearchSpace, StudyDefinition
 from lrsearch.values import Setting
 
-SPACE = SearchSpace(optimizers=tuple(REFERENCE), schedules=SCHEDULES, warmup=(0.0, 0.2), final=0.0)
+SPACE = SearchSpace(
+    optimizers=tuple(REFERENCE), schedules=SCHEDULES, warmup=(0.0, 0.2), final=0.0
+)
 
 
-def study_of(workload: Workload) -> tuple[Callable[[], Any], Callable[[], Any], StudyDefinition]:
+def study_of(
+    workload: Workload,
+) -> tuple[Callable[[], Any], Callable[[], Any], StudyDefinition]:
     """What a study file must have: `load_data`, `build_model`, `definition`."""
 
     def build_model() -> Any:

@@ -1,5 +1,5 @@
-"""From runs to figures: medians over rounds, a further trial's cost, shares of what the machine can
-do. Pure functions.
+"""From runs to figures: medians over rounds, a further trial's cost, shares of what the
+machine can do. Pure functions.
 """
 
 from __future__ import annotations
@@ -46,16 +46,21 @@ def figures(
         "failed runs": failed,
         "trials": high,
         "trial-epochs": statistics.median(long["epochs"] for _, long in pairs),
-        "mean value": statistics.median(statistics.mean(long["values"]) for _, long in pairs),
+        "mean value": statistics.median(
+            statistics.mean(long["values"]) for _, long in pairs
+        ),
         "whole": statistics.median(long[clock] for _, long in pairs),
         "start-up": statistics.median(
-            short[clock] - low * each for (short, _), each in zip(pairs, further, strict=True)
+            short[clock] - low * each
+            for (short, _), each in zip(pairs, further, strict=True)
         ),
         "further": cost,
         "further, each round": further,
     }
     if clock == "seconds" and pairs[0][1]["span"] is not None:
-        found["first start to last end"] = statistics.median(long["span"] for _, long in pairs)
+        found["first start to last end"] = statistics.median(
+            long["span"] for _, long in pairs
+        )
     return found | {
         f"share of {name}": flops / cost / rate if cost > 0 else math.nan
         for name, rate in rates.items()
@@ -66,7 +71,11 @@ def by_round(
     runs: Sequence[Run], contender: str, lengths: tuple[int, int]
 ) -> dict[int, tuple[Run, Run]]:
     """The short and the long run of each round that has both."""
-    mine = {(each["round"], each["count"]): each for each in runs if each["contender"] == contender}
+    mine = {
+        (each["round"], each["count"]): each
+        for each in runs
+        if each["contender"] == contender
+    }
     rounds = sorted({place for place, _ in mine})
     low, high = lengths
     return {
@@ -77,11 +86,13 @@ def by_round(
 
 
 def measured_rates(runs: Sequence[Run]) -> tuple[float, dict[str, float]]:
-    """A trial's FLOPs, and the medians of the matmul peak and of the batched rate at its best
-    width, FLOP/s.
+    """A trial's FLOPs, and the medians of the matmul peak and of the batched rate at
+    its best width, FLOP/s.
     """
     found = [
-        each["facts"] for each in runs if each["contender"] == "rates" and not each["problems"]
+        each["facts"]
+        for each in runs
+        if each["contender"] == "rates" and not each["problems"]
     ]
     if not found:
         return 0.0, {}
@@ -97,7 +108,11 @@ def measured_rates(runs: Sequence[Run]) -> tuple[float, dict[str, float]]:
 
 def against_peers(rows: Sequence[Figures]) -> list[Figures]:
     """Each row with its whole time and a further trial's cost over the fastest peer's."""
-    peers = [each for each in rows if each["contender"].startswith("peer ") and each["rounds"]]
+    peers = [
+        each
+        for each in rows
+        if each["contender"].startswith("peer ") and each["rounds"]
+    ]
     if not peers:
         return list(rows)
     best = {
@@ -105,7 +120,12 @@ def against_peers(rows: Sequence[Figures]) -> list[Figures]:
         for name in ("whole", "further")
     }
     return [
-        row | {f"{name} of peers'": row[name] / best[name] for name in best if row["rounds"]}
+        row
+        | {
+            f"{name} of peers'": row[name] / best[name]
+            for name in best
+            if row["rounds"]
+        }
         for row in rows
     ]
 
@@ -144,11 +164,16 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 def table(rows: Sequence[Figures]) -> str:
     """The rows as aligned text; what a row does not have is a dash."""
     cells = [[title for _, title, _ in COLUMNS]]
-    cells += [[write(row[key]) if key in row else "-" for key, _, write in COLUMNS] for row in rows]
+    cells += [
+        [write(row[key]) if key in row else "-" for key, _, write in COLUMNS]
+        for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(_line(line, widths) for line in cells)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    first, *others = (
+        cell.rjust(width) for cell, width in zip(cells, widths, strict=True)
+    )
     return "  ".join([first.strip().ljust(widths[0]), *others])

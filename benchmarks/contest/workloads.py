@@ -1,8 +1,8 @@
-"""The workloads: data, model, epochs and batch size of each, shared by lrsearch's study files and
-the peers.
+"""The workloads: data, model, epochs and batch size of each, shared by lrsearch's study
+files and the peers.
 
-Knows Keras and no search. LRSEARCH_DATA names the folder with the files; without it, Keras
-downloads MNIST and the text.
+Knows Keras and no search. LRSEARCH_DATA names the folder with the files; without it,
+Keras downloads MNIST and the text.
 
 digits       scikit-learn's handwritten digits (1,797 images), dense 64-128-128-10, 20 epochs of 23 steps
 mnist        10,000 images of MNIST's test file, a small convolutional network, 5 epochs of 63 steps
@@ -35,7 +35,8 @@ _IDX = (("t10k-images-idx3-ubyte.gz", 16), ("t10k-labels-idx1-ubyte.gz", 8))
 class Workload:
     """What every contender trains.
 
-    `lengths` are the two numbers of trials whose difference gives a further trial's cost.
+    `lengths` are the two numbers of trials whose difference gives a further trial's
+    cost.
     """
 
     data: Callable[[], tuple[Split, Split]]
@@ -46,8 +47,8 @@ class Workload:
     quick: tuple[int, int]
 
     def compiled(self, optimizer: Any) -> Any:
-        """A new model, compiled as everybody does it: Keras' defaults but for optimizer, loss and
-        accuracy.
+        """A new model, compiled as everybody does it: Keras' defaults but for
+        optimizer, loss and accuracy.
         """
         import keras
 
@@ -99,7 +100,8 @@ def mnist_images() -> tuple[np.ndarray, np.ndarray]:
         with np.load(Path(folder) / "mnist.npz") as file:
             return file["x_test"], file["y_test"]
     images, labels = (
-        gzip.decompress((Path(folder) / name).read_bytes())[skip:] for name, skip in _IDX
+        gzip.decompress((Path(folder) / name).read_bytes())[skip:]
+        for name, skip in _IDX
     )
     return np.frombuffer(images, np.uint8), np.frombuffer(labels, np.uint8)
 
@@ -122,8 +124,8 @@ def mnist_model() -> Any:
 
 
 def text_data() -> tuple[Split, Split]:
-    """Random windows: 1,920 of the first nine tenths, 256 of the last; each character's label is
-    the next one.
+    """Random windows: 1,920 of the first nine tenths, 256 of the last; each character's
+    label is the next one.
     """
     windows = np.lib.stride_tricks.sliding_window_view(text_characters(), LENGTH + 1)
     split, random = len(windows) * 9 // 10, np.random.default_rng(0)
@@ -141,7 +143,9 @@ def text_characters() -> np.ndarray:
         path = keras.utils.get_file("tinyshakespeare.txt", TEXT)
     else:
         path = Path(folder) / "tinyshakespeare.txt"
-    _, ids = np.unique(np.array(list(Path(path).read_text(encoding="utf-8"))), return_inverse=True)
+    _, ids = np.unique(
+        np.array(list(Path(path).read_text(encoding="utf-8"))), return_inverse=True
+    )
     return ids.astype("int32")
 
 
@@ -154,7 +158,9 @@ def transformer_model() -> Any:
     x = layers.Embedding(VOCABULARY, WIDTH)(inputs) + places
     for _ in range(BLOCKS):
         h = layers.LayerNormalization()(x)
-        x = x + layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(h, h, use_causal_mask=True)
+        x = x + layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(
+            h, h, use_causal_mask=True
+        )
         h = layers.Dense(4 * WIDTH, "gelu")(layers.LayerNormalization()(x))
         x = x + layers.Dense(WIDTH)(h)
     return keras.Model(inputs, layers.Dense(VOCABULARY)(layers.LayerNormalization()(x)))
@@ -183,7 +189,12 @@ WORKLOADS = {
         quick=(2, 6),
     ),
     "mnist": Workload(
-        data=mnist_data, model=mnist_model, epochs=5, batch_size=128, lengths=(10, 30), quick=(2, 4)
+        data=mnist_data,
+        model=mnist_model,
+        epochs=5,
+        batch_size=128,
+        lengths=(10, 30),
+        quick=(2, 4),
     ),
     "transformer": Workload(
         data=text_data,
@@ -194,6 +205,11 @@ WORKLOADS = {
         quick=(2, 4),
     ),
     "gru": Workload(
-        data=text_data, model=gru_model, epochs=3, batch_size=32, lengths=(10, 30), quick=(2, 4)
+        data=text_data,
+        model=gru_model,
+        epochs=3,
+        batch_size=32,
+        lengths=(10, 30),
+        quick=(2, 4),
     ),
 }

@@ -33,7 +33,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-# -- what is there ---------------------------------------------------------------------------------
+# -- what is there ---------------------------------------------------------------------
 
 
 def devices() -> dict[str, Any]:
@@ -47,17 +47,21 @@ def devices() -> dict[str, Any]:
         exact = np.allclose((one @ one).numpy(), one.numpy() @ one.numpy(), atol=0.2)
         image = tf.nn.conv2d(tf.ones((8, 16, 16, 3)), tf.ones((3, 3, 3, 4)), 1, "VALID")
         compiled = tf.function(lambda x: tf.reduce_sum(x @ x), jit_compile=True)(one)
-        say(f"matmul {exact}, conv {float(image[0, 0, 0, 0])}, XLA {float(compiled):.1f}")
+        say(
+            f"matmul {exact}, conv {float(image[0, 0, 0, 0])}, XLA {float(compiled):.1f}"
+        )
     memory = asdict(read_memory())
     return {
         "gpus": len(gpus),
         "details": details,
         "memory_mib": {name: round(value / MIB) for name, value in memory.items()},
-        "build": {name: str(value) for name, value in build.items() if "version" in name},
+        "build": {
+            name: str(value) for name, value in build.items() if "version" in name
+        },
     }
 
 
-# -- engines ---------------------------------------------------------------------------------------
+# -- engines ---------------------------------------------------------------------------
 
 
 def study_of(text: str, **changes: Any) -> StudyDefinition:
@@ -68,7 +72,9 @@ def study_of(text: str, **changes: Any) -> StudyDefinition:
     return replace(names["definition"], direction="maximize", **functions, **changes)
 
 
-def specs_of(definition: StudyDefinition, count: int, optimizer: str | None) -> list[TrialSpec]:
+def specs_of(
+    definition: StudyDefinition, count: int, optimizer: str | None
+) -> list[TrialSpec]:
     """Reference settings at falling rates."""
     settings = definition.effective_space().references()
     settings = [each for each in settings if optimizer in {None, each.optimizer}]
@@ -80,7 +86,9 @@ def specs_of(definition: StudyDefinition, count: int, optimizer: str | None) -> 
             setting=replace(own, learning_rate=own.learning_rate / (1 + place / count)),
             seed=place,
         )
-        for place, own in ((each, settings[each % len(settings)]) for each in range(count))
+        for place, own in (
+            (each, settings[each % len(settings)]) for each in range(count)
+        )
     ]
 
 
@@ -92,7 +100,9 @@ def train(engine: Any, specs: list[TrialSpec]) -> dict[str, Any]:
     def source() -> TrialSpec | None:
         return waiting.pop(0) if waiting else None
 
-    for outcome in engine.train(source, lambda _: Verdict.KEEP, lambda _progress, _take: None):
+    for outcome in engine.train(
+        source, lambda _: Verdict.KEEP, lambda _progress, _take: None
+    ):
         ends.append(round(time.monotonic() - began, 2))
         engines.add(f"{outcome.engine} {outcome.status}")
         notes |= {each[:150] for each in (*outcome.notes, outcome.reason) if each}
@@ -127,7 +137,9 @@ def widths() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for label, chosen in (("one optimizer", specs[:1]), ("all optimizers", specs)):
         rows = TimedStack(VectorizedEngine(loaded).stack(64), chosen)
-        for width in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)[: 5 if QUICK else 11]:
+        for width in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)[
+            : 5 if QUICK else 11
+        ]:
             forget_peak()
             before = read_memory().used
             timing = timing_of(rows.training(width, batches=16), enough=0.3)
@@ -138,7 +150,10 @@ def widths() -> dict[str, Any]:
         found[f"{label}, a row's start, s"] = round(rows.starting, 4)
     auto = create_engine("auto", loaded)
     began = time.monotonic()
-    found["auto"] = {**auto.calibrate(None), "calibrated_s": round(time.monotonic() - began, 1)}
+    found["auto"] = {
+        **auto.calibrate(None),
+        "calibrated_s": round(time.monotonic() - began, 1),
+    }
     say(str(found["auto"]["reason"]))
     for width in (2,) if QUICK else (32, 256):
         made = VectorizedEngine(loaded, width=width)
@@ -158,7 +173,10 @@ def cnn() -> dict[str, Any]:
     found["optuna"] = peak_of(lambda: optuna_loop(definition, count))
     auto = create_engine("auto", open_study(definition))
     began = time.monotonic()
-    found["auto"] = {**auto.calibrate(None), "calibrated_s": round(time.monotonic() - began, 1)}
+    found["auto"] = {
+        **auto.calibrate(None),
+        "calibrated_s": round(time.monotonic() - began, 1),
+    }
     say(str(found["auto"]["reason"]))
     return found
 
@@ -179,7 +197,11 @@ def optuna_loop(definition: StudyDefinition, count: int) -> dict[str, Any]:
         rate = trial.suggest_float("rate", 1e-4, 1e-2, log=True)
         loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
         model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics)
-        options = {"batch_size": definition.batch_size, "epochs": definition.epochs, "verbose": 0}
+        options = {
+            "batch_size": definition.batch_size,
+            "epochs": definition.epochs,
+            "verbose": 0,
+        }
         history = model.fit(x, y, validation_data=validation, **options)
         ends.append(round(time.monotonic() - began, 2))
         return float(history.history["val_accuracy"][-1])
@@ -189,10 +211,12 @@ def optuna_loop(definition: StudyDefinition, count: int) -> dict[str, Any]:
     return {"first_s": ends[0], "further_s": round(further, 3), "all_s": ends[-1]}
 
 
-# -- large models, and inputs that are slow --------------------------------------------------------
+# -- large models, and inputs that are slow --------------------------------------------
 
 
-def wide_study(width: int, depth: int, *, batches: int, batch: int = 256) -> StudyDefinition:
+def wide_study(
+    width: int, depth: int, *, batches: int, batch: int = 256
+) -> StudyDefinition:
     """A dense network of about width * width * depth parameters."""
 
     def load_data() -> Any:
@@ -230,7 +254,10 @@ def large() -> dict[str, Any]:
     gc.collect()
     auto = create_engine("auto", open_study(definition))
     forget_peak()
-    found["auto"] = {**auto.calibrate(None), "peak_mib": round(read_memory().peak / MIB)}
+    found["auto"] = {
+        **auto.calibrate(None),
+        "peak_mib": round(read_memory().peak / MIB),
+    }
     say(str(found["auto"]))
     return found
 
@@ -277,17 +304,25 @@ def epochs_of(name: str, definition: StudyDefinition) -> dict[str, Any]:
         return Verdict.KEEP
 
     waiting: Iterator[TrialSpec] = iter(specs)
-    outcomes = list(engine.train(lambda: next(waiting, None), watch, lambda _progress, _take: None))
+    outcomes = list(
+        engine.train(lambda: next(waiting, None), watch, lambda _progress, _take: None)
+    )
     lengths = [round(after - one, 4) for one, after in itertools.pairwise(ends)]
     outcome = outcomes[0]
-    return {"epoch_s": lengths, "by": f"{outcome.engine} {outcome.status}", "said": outcome.reason}
+    return {
+        "epoch_s": lengths,
+        "by": f"{outcome.engine} {outcome.status}",
+        "said": outcome.reason,
+    }
 
 
 def inputs() -> dict[str, Any]:
     """Batches that take 10 ms to make: a dataset, and a PyDataset with two workers."""
     found: dict[str, Any] = {}
     for label, load_data in (("tf.data", slow_dataset), ("PyDataset", slow_rows)):
-        definition = replace(wide_study(512, 2, batches=1), load_data=load_data, batch_size=None)
+        definition = replace(
+            wide_study(512, 2, batches=1), load_data=load_data, batch_size=None
+        )
         found[label] = {"plain": plain_epochs(definition)}
         for name in ("fit", "graph"):
             found[label][name] = epochs_of(name, definition)
@@ -301,7 +336,9 @@ BATCHES, SLEEP = 60, 0.01
 def slow_dataset() -> Any:
     def make(place: Any) -> Any:
         time.sleep(SLEEP)
-        return np.random.default_rng(int(place)).normal(size=(256, 256)).astype("float32")
+        return (
+            np.random.default_rng(int(place)).normal(size=(256, 256)).astype("float32")
+        )
 
     def batch(place: Any) -> Any:
         x = tf.ensure_shape(tf.numpy_function(make, [place], tf.float32), (256, 256))
@@ -331,7 +368,7 @@ def slow_rows() -> Any:
     return SlowRows(BATCHES), SlowRows(1)
 
 
-# -- memory ----------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------
 
 
 def memory() -> dict[str, Any]:
@@ -354,8 +391,14 @@ def filling(share: float) -> dict[str, Any]:
     forget_peak()
     began = time.monotonic()
     figures = auto.calibrate(None)
-    found = {"auto": figures["reason"], "calibrated_s": round(time.monotonic() - began, 1)}
-    found |= {"limit_mib": round(limit / MIB), "peak_mib": round(read_memory().peak / MIB)}
+    found = {
+        "auto": figures["reason"],
+        "calibrated_s": round(time.monotonic() - began, 1),
+    }
+    found |= {
+        "limit_mib": round(limit / MIB),
+        "peak_mib": round(read_memory().peak / MIB),
+    }
     found["step_mib"] = round(loaded.findings.step_bytes / MIB)
     say(str(found))
     found["train"] = peak_of(lambda: train(auto, specs_of(definition, 3, None)))
@@ -368,10 +411,14 @@ def rows() -> dict[str, Any]:
     width = 256 if QUICK else int((limit / 20 / 16 / 3) ** 0.5) // 128 * 128
     definition = replace(wide_study(width, 3, batches=4), epochs=1)
     engine = VectorizedEngine(open_study(definition), width=32)
-    return peak_of(lambda: train(engine, specs_of(definition, 4 if QUICK else 32, "adam")))
+    return peak_of(
+        lambda: train(engine, specs_of(definition, 4 if QUICK else 32, "adam"))
+    )
 
 
-STEPS = {each.__name__: each for each in (devices, widths, cnn, large, inputs, memory, rows)}
+STEPS = {
+    each.__name__: each for each in (devices, widths, cnn, large, inputs, memory, rows)
+}
 
 
 def main() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DIGITS = (Path(__file__).parents[2] / "studies" / "digits.py").read_text(encoding="utf-8")
+DIGITS = (Path(__file__).parents[2] / "studies" / "digits.py").read_text(
+    encoding="utf-8"
+)
 
 CNN = """
 import keras

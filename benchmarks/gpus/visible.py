@@ -34,11 +34,36 @@ def cuda_devices() -> list[str]:
 
 def visible_devices() -> dict[str, dict[str, object]]:
     """By value of CUDA_VISIBLE_DEVICES: what the driver counts, and what lrsearch does."""
-    every = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    every = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "CUDA_VISIBLE_DEVICES"
+    }
     uuids = [gpu.uuid for gpu in inspect_machine(every).gpus]
     uuid = uuids[0] if uuids else "GPU-00000000"
-    values = ["0", "0,7", "7,0", "-1", "", "0,0", " 0", "0 ", "0,", "x", "NoDevFiles", uuid]
-    values += [uuid[:9], uuid[:4], uuid.upper(), f"{uuid},0", uuid.removeprefix("GPU-"), "00", "+0"]
+    values = [
+        "0",
+        "0,7",
+        "7,0",
+        "-1",
+        "",
+        "0,0",
+        " 0",
+        "0 ",
+        "0,",
+        "x",
+        "NoDevFiles",
+        uuid,
+    ]
+    values += [
+        uuid[:9],
+        uuid[:4],
+        uuid.upper(),
+        f"{uuid},0",
+        uuid.removeprefix("GPU-"),
+        "00",
+        "+0",
+    ]
     found = {"not set": _both(None)}
     for value in values:
         found[value] = _both(value)
@@ -46,7 +71,11 @@ def visible_devices() -> dict[str, dict[str, object]]:
 
 
 def _both(value: str | None) -> dict[str, object]:
-    own = {name: each for name, each in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    own = {
+        name: each
+        for name, each in os.environ.items()
+        if name != "CUDA_VISIBLE_DEVICES"
+    }
     own |= {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
     done = subprocess.run(
         [sys.executable, __file__], env=own, capture_output=True, text=True, check=False
@@ -56,7 +85,11 @@ def _both(value: str | None) -> dict[str, object]:
         ours: object = [gpu.uuid for gpu in inspect_machine(own).gpus]
     except Exception as error:  # noqa: BLE001 - shown as it is
         ours = f"{type(error).__name__}: {error}"
-    return {"cuda": said, "agrees": said == ours, **({} if said == ours else {"lrsearch": ours})}
+    return {
+        "cuda": said,
+        "agrees": said == ours,
+        **({} if said == ours else {"lrsearch": ours}),
+    }
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from lrsearch import StudyDefinition
 def load_data():
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype("float32")
-    x, x_val, y, y_val = train_test_split(x, y, test_size=360, stratify=y, random_state=0)
+    x, x_val, y, y_val = train_test_split(
+        x, y, test_size=360, stratify=y, random_state=0
+    )
     return (x, y), (x_val, y_val)
 
 

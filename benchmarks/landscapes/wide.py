@@ -1,7 +1,7 @@
 """The space of every landscape: the default optimizers and shapes, over rates beyond both ends.
 
-Rates run from a three-hundredth of each optimizer's reference to a thousand times it, so that a
-range that moves can be replayed on a table.
+Rates run from a three-hundredth of each optimizer's reference to a thousand times it,
+so that a range that moves can be replayed on a table.
 """
 
 from lrsearch import SearchSpace

@@ -19,7 +19,9 @@ def characters():
 def _contest():
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("contest_workloads", _CONTEST / "workloads.py")
+    spec = importlib.util.spec_from_file_location(
+        "contest_workloads", _CONTEST / "workloads.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)

@@ -2,7 +2,8 @@
 
     python judge.py TASK SEED,SEED,... POINT
 
-POINT is JSON; null is the task's own compile. The last line printed is JSON: the test losses.
+POINT is JSON; null is the task's own compile. The last line printed is JSON: the test
+losses.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def judged(task: Task, point: Point | None, seeds: list[int]) -> list[float]:
     found = []
     for seed in seeds:
         keras.utils.set_random_seed(seed)
-        model = task.compiled(optimizer_of(point, task.steps) if point else task.default)
+        model = task.compiled(
+            optimizer_of(point, task.steps) if point else task.default
+        )
         model.fit(*train, epochs=task.epochs, batch_size=task.batch_size, verbose=0)
         found.append(float(model.evaluate(*test, batch_size=500, verbose=0)))
         keras.backend.clear_session()
@@ -36,7 +39,11 @@ def main() -> None:
     name, seeds, text = sys.argv[1:]
     values = json.loads(text)
     point = Point(**values) if values else None
-    print(json.dumps({"losses": judged(TASKS[name], point, list(map(int, seeds.split(","))))}))
+    print(
+        json.dumps(
+            {"losses": judged(TASKS[name], point, list(map(int, seeds.split(","))))}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
     python peers.py PEER TASK EPOCHS SEED
 
-PEER: optuna (TPE and Hyperband's pruner), optuna-ours (the same over lrsearch's ranges of rates),
-kerastuner (Hyperband), raytune (ASHA and OptunaSearch). Each trains with `model.fit` in one worker,
-as its own documentation shows, reports the validation loss after every epoch, and begins no trial
-once EPOCHS are trained. The last line printed is JSON: the pick, its validation loss, the epochs and
-trials that were trained.
+PEER: optuna (TPE and Hyperband's pruner), optuna-ours (the same over lrsearch's ranges
+of rates), kerastuner (Hyperband), raytune (ASHA and OptunaSearch). Each trains with
+`model.fit` in one worker, as its own documentation shows, reports the validation loss
+after every epoch, and begins no trial once EPOCHS are trained. The last line printed is
+JSON: the pick, its validation loss, the epochs and trials that were trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from racing.points import DECAY_START, FINAL, OPTIMIZERS, OUR_RATES, RATES, SCHEDULES, WARMUP, Point
+from racing.points import (
+    DECAY_START,
+    FINAL,
+    OPTIMIZERS,
+    OUR_RATES,
+    RATES,
+    SCHEDULES,
+    WARMUP,
+    Point,
+)
 from racing.points import optimizer_of as make_optimizer
 from racing.tasks import TASKS, Task
 
@@ -46,7 +55,9 @@ class Spending:
         return self.epochs >= self.budget
 
 
-def point_of(floating: Suggest, choice: Suggest, ranges: dict[str, tuple[float, float]]) -> Point:
+def point_of(
+    floating: Suggest, choice: Suggest, ranges: dict[str, tuple[float, float]]
+) -> Point:
     """Ask for a setting, one value after another, as each tool's tutorial does."""
     optimizer = choice("optimizer", list(OPTIMIZERS))
     low, high = ranges.get(optimizer, RATES)
@@ -64,7 +75,9 @@ def point_of(floating: Suggest, choice: Suggest, ranges: dict[str, tuple[float, 
     )
 
 
-def train(task: Task, point: Point, seed: int, spending: Spending, each_epoch: Any) -> None:
+def train(
+    task: Task, point: Point, seed: int, spending: Spending, each_epoch: Any
+) -> None:
     """A whole run, unless `each_epoch(epoch, loss)` raises or returns True to stop."""
     import keras
 
@@ -89,7 +102,7 @@ def answer(point: Point, value: float, spending: Spending) -> dict[str, Any]:
     return found | {"epochs": spending.epochs, "trials": spending.trials}
 
 
-# -- Optuna ------------------------------------------------------------------------------------------------------------------
+# -- Optuna ----------------------------------------------------------------------------
 
 
 def run_optuna(
@@ -130,7 +143,7 @@ def run_optuna_ours(task: Task, name: str, budget: int, seed: int) -> dict[str, 
     return run_optuna(task, name, budget, seed, ours=True)
 
 
-# -- KerasTuner --------------------------------------------------------------------------------------------------------------
+# -- KerasTuner ------------------------------------------------------------------------
 
 
 def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]:
@@ -158,14 +171,18 @@ def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, A
 
         def fit(self, hp: Any, model: Any, *args: Any, **options: Any) -> Any:
             del hp
-            # A promoted trial goes on from its weights; without this its schedule would begin anew.
+            # A promoted trial goes on from its weights; without this its schedule would
+            # begin anew.
             done = options.get("initial_epoch", 0)
             model.optimizer.iterations.assign(done * task.steps // task.epochs)
             options["callbacks"] = [*options.pop("callbacks"), Count()]
             history = model.fit(*args, **options)
             spending.trials += 1
             if spending.over:
-                tuner.oracle.populate_space = lambda _trial: {"status": "STOPPED", "values": {}}
+                tuner.oracle.populate_space = lambda _trial: {
+                    "status": "STOPPED",
+                    "values": {},
+                }
             return history
 
     tuner = keras_tuner.Hyperband(
@@ -183,7 +200,7 @@ def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, A
     return answer(point_from(best.hyperparameters), float(best.score), spending)
 
 
-# -- Ray Tune ----------------------------------------------------------------------------------------------------------------
+# -- Ray Tune --------------------------------------------------------------------------
 
 
 def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]:
@@ -192,10 +209,21 @@ def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    kept = {key: value for key, value in os.environ.items() if key.startswith(("LRSEARCH", "TF_"))}
-    options = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.ERROR}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(("LRSEARCH", "TF_"))
+    }
+    options = {
+        "log_to_driver": False,
+        "include_dashboard": False,
+        "logging_level": logging.ERROR,
+    }
     ray.init(
-        "local", num_cpus=1, runtime_env={"env_vars": {"PYTHONPATH": BENCHMARKS, **kept}}, **options
+        "local",
+        num_cpus=1,
+        runtime_env={"env_vars": {"PYTHONPATH": BENCHMARKS, **kept}},
+        **options,
     )
 
     class Budget(tune.Stopper):  # type: ignore[misc]
@@ -211,23 +239,33 @@ def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]
 
     spent = Budget()
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(ray_trial, name=name, seed=seed), {"cpu": 1}),
+        tune.with_resources(
+            tune.with_parameters(ray_trial, name=name, seed=seed), {"cpu": 1}
+        ),
         tune_config=tune.TuneConfig(
             metric="val_loss",
             mode="min",
             num_samples=budget,  # one epoch each at least: the budget ends it
             reuse_actors=True,
-            search_alg=OptunaSearch(_ray_space, metric="val_loss", mode="min", seed=seed),
+            search_alg=OptunaSearch(
+                _ray_space, metric="val_loss", mode="min", seed=seed
+            ),
             scheduler=ASHAScheduler(
                 time_attr="epoch", max_t=task.epochs, grace_period=1, reduction_factor=3
             ),
         ),
-        run_config=tune.RunConfig(verbose=0, storage_path=tempfile.mkdtemp(), stop=spent),
+        run_config=tune.RunConfig(
+            verbose=0, storage_path=tempfile.mkdtemp(), stop=spent
+        ),
     )
     ends = list(tuner.fit())
-    found = [each.metrics for each in ends if each.metrics and "val_loss" in each.metrics]
+    found = [
+        each.metrics for each in ends if each.metrics and "val_loss" in each.metrics
+    ]
     if not found:
-        raise RuntimeError(f"no trial of Ray Tune reported: {[each.error for each in ends][:1]}")
+        raise RuntimeError(
+            f"no trial of Ray Tune reported: {[each.error for each in ends][:1]}"
+        )
     best = min(found, key=lambda each: each["val_loss"])
     point = Point(**{key: best["config"][key] for key in best["config"]})
     spending = Spending(budget=budget, epochs=spent.epochs, trials=len(found))
@@ -246,8 +284,15 @@ def ray_trial(config: dict[str, Any], *, name: str, seed: int) -> None:
         tune.report({"val_loss": loss, "epoch": epoch + 1})
         return False
 
-    number = zlib.crc32(json.dumps(config, sort_keys=True).encode()) % 1000  # trials have none
-    train(TASKS[name], Point(**config), seed * 1000 + number, Spending(budget=0), each_epoch)
+    # trials have none
+    number = zlib.crc32(json.dumps(config, sort_keys=True).encode()) % 1000
+    train(
+        TASKS[name],
+        Point(**config),
+        seed * 1000 + number,
+        Spending(budget=0),
+        each_epoch,
+    )
 
 
 PEERS = {
@@ -260,7 +305,9 @@ PEERS = {
 
 def main() -> None:
     peer, name, epochs, seed = sys.argv[1:]
-    print(json.dumps(PEERS[peer](TASKS[name], name, int(epochs), int(seed))), flush=True)
+    print(
+        json.dumps(PEERS[peer](TASKS[name], name, int(epochs), int(seed))), flush=True
+    )
 
 
 if __name__ == "__main__":

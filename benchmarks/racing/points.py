@@ -1,7 +1,8 @@
 """A setting as plain values, its Keras optimizer, and the space that the peers search.
 
-The peers and the judge run where lrsearch is not installed, so nothing here needs it. Shapes and
-knobs are those of lrsearch's default space, so that all tools can find the same settings.
+The peers and the judge run where lrsearch is not installed, so nothing here needs it.
+Shapes and knobs are those of lrsearch's default space, so that all tools can find the
+same settings.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ OPTIMIZERS: Mapping[str, tuple[str, Mapping[str, float]]] = {
 }
 SCHEDULES = ("constant", "linear", "cosine", "warmup_stable_decay")
 WARMUP, FINAL, DECAY_START = (0.0, 0.2), (0.0, 0.1), (0.2, 0.95)
-RATES = (1e-5, 1.0)  # one range for all optimizers, as the tools' own tutorials write it
+# one range for all optimizers, as the tools' own tutorials write it
+RATES = (1e-5, 1.0)
 # Peaks that lrsearch's default space begins with, by optimizer.
 OUR_RATES: Mapping[str, tuple[float, float]] = {
     "sgd": (1e-3, 3.0),
@@ -63,7 +65,9 @@ def multipliers(point: Point, steps: int) -> np.ndarray:
         "warmup_stable_decay": np.where(done < start, 1.0, (1 - done) / (1 - start)),
     }[point.schedule]
     final = point.final if point.schedule != "constant" else 0.0
-    return np.where(index < warm, (index + 1) / max(warm, 1), final + (1 - final) * body)
+    return np.where(
+        index < warm, (index + 1) / max(warm, 1), final + (1 - final) * body
+    )
 
 
 def optimizer_of(point: Point, steps: int) -> Any:
@@ -72,7 +76,9 @@ def optimizer_of(point: Point, steps: int) -> Any:
 
     class Listed(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rates = (point.learning_rate * multipliers(point, steps)).astype("float32")
+            self.rates = (point.learning_rate * multipliers(point, steps)).astype(
+                "float32"
+            )
 
         def __call__(self, step: Any) -> Any:
             place = keras.ops.minimum(keras.ops.cast(step, "int32"), steps - 1)

@@ -11,7 +11,14 @@ from racing.tasks import TASKS
 Record = Mapping[str, Any]
 OURS = "lrsearch"
 
-HEAD = ("contender", "seeds", "test loss", "above the best", "less the first's", "full runs paid")
+HEAD = (
+    "contender",
+    "seeds",
+    "test loss",
+    "above the best",
+    "less the first's",
+    "full runs paid",
+)
 SECONDS = ("trials", "seconds", "CPU seconds")
 
 
@@ -19,7 +26,8 @@ def report(records: Sequence[Record]) -> str:
     """A table a task, as Markdown; medians of seconds, means of the rest."""
     tasks = dict.fromkeys(each["task"] for each in records)
     return "\n\n".join(
-        _table(task, [each for each in records if each["task"] == task]) for task in tasks
+        _table(task, [each for each in records if each["task"] == task])
+        for task in tasks
     )
 
 
@@ -31,7 +39,12 @@ def _table(task: str, records: Sequence[Record]) -> str:
     }
     best = min(float(np.mean(each["losses"])) for each in records)
     first = next(iter(by_seed.values()))
-    lines = [f"### {task}", "", _row([*HEAD, *SECONDS]), _row(["---"] * len(HEAD + SECONDS))]
+    lines = [
+        f"### {task}",
+        "",
+        _row([*HEAD, *SECONDS]),
+        _row(["---"] * len(HEAD + SECONDS)),
+    ]
     for name, found in by_seed.items():
         lines.append(_row([name, *_cells(found, first, best, TASKS[task].epochs)]))
     return "\n".join(lines)
@@ -44,7 +57,9 @@ def _cells(
     losses = {seed: float(np.mean(each["losses"])) for seed, each in found.items()}
     mean = float(np.mean(list(losses.values())))
     apart = [
-        losses[seed] - float(np.mean(first[seed]["losses"])) for seed in losses if seed in first
+        losses[seed] - float(np.mean(first[seed]["losses"]))
+        for seed in losses
+        if seed in first
     ]
     own = found is first
     return [

@@ -1,7 +1,8 @@
 """The tasks of the race: data, model, epochs and batch size, shared by all tools and the judge.
 
-Three splits: training, validation, which the searches see, and test, which the judge alone sees.
-None of the models is one of benchmarks/landscapes, on which the sampler was chosen.
+Three splits: training, validation, which the searches see, and test, which the judge
+alone sees. None of the models is one of benchmarks/landscapes, on which the sampler was
+chosen.
 
 mlp         3,000 of MNIST's images, eight dense layers of 64 tanh units, compiled with "sgd", whose
             default rate is far too low; 6 epochs of 47 steps
@@ -44,7 +45,9 @@ class Task:
         import keras
 
         model = self.model()
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.compile(
+            optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
         return model
 
 
@@ -60,8 +63,14 @@ def _characters() -> tuple[Split, Split, Split]:
     """Windows of the first eight tenths of the text, of the ninth and of the last."""
     windows = np.lib.stride_tricks.sliding_window_view(text_characters(), CONTEXT + 1)
     random, tenth = np.random.default_rng(0), len(windows) // 10
-    parts = ((0, 8 * tenth, 6000), (8 * tenth, 9 * tenth, 2000), (9 * tenth, 10 * tenth, 4000))
-    taken = [windows[random.integers(low, high - CONTEXT, size)] for low, high, size in parts]
+    parts = (
+        (0, 8 * tenth, 6000),
+        (8 * tenth, 9 * tenth, 2000),
+        (9 * tenth, 10 * tenth, 4000),
+    )
+    taken = [
+        windows[random.integers(low, high - CONTEXT, size)] for low, high, size in parts
+    ]
     return tuple((each[:, :-1], each[:, -1]) for each in taken)  # type: ignore[return-value]
 
 
@@ -69,7 +78,9 @@ def _mlp() -> Any:
     from keras import Sequential, layers
 
     hidden = [layers.Dense(64, "tanh") for _ in range(8)]
-    return Sequential([layers.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)])
+    return Sequential(
+        [layers.Input((28, 28, 1)), layers.Flatten(), *hidden, layers.Dense(10)]
+    )
 
 
 def _characters_model() -> Any:

@@ -1,8 +1,9 @@
 """Whole studies on tables: how few trainings are best divided among references, trials, retests.
 
-A study trains yours (the setting nearest to Adam's default rate, held constant), some references and
-sampled trials; the rest of its trainings are retests. Retests are the table's own where it has them.
-Elsewhere they are drawn: the denoised value, and an error of one of the table's retests.
+A study trains yours (the setting nearest to Adam's default rate, held constant), some
+references and sampled trials; the rest of its trainings are retests. Retests are the
+table's own where it has them. Elsewhere they are drawn: the denoised value, and an
+error of one of the table's retests.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ REPEATS = 12  # retests of a setting that a study may ask for
 class Division:
     """A rule: so many references are tried, so many of the trainings are retests.
 
-    who: "whole" gives the leader and yours three seeds each, then further settings three each;
-    "pair" alternates the leader and yours; "able" retests all that could win once, yours second, then
-    again; "rounds" does so with yours even where it could not win; "leaders" in the order of values. reach: a setting could win that is no further behind the leader
-    than this share of the distance from the leader to the median of the search.
+    who: "whole" gives the leader and yours three seeds each, then further settings
+    three each; "pair" alternates the leader and yours; "able" retests all that could
+    win once, yours second, then again; "rounds" does so with yours even where it could
+    not win; "leaders" in the order of values. reach: a setting could win that is no
+    further behind the leader than this share of the distance from the leader to the
+    median of the search.
     """
 
     references: int
@@ -46,7 +49,9 @@ class Division:
 
 def yours_of(table: Table) -> Setting:
     """What a user would have compiled: Adam at its default rate."""
-    batch = sorted((each.batch_size for each in table.settings), key=lambda size: size or 0)
+    batch = sorted(
+        (each.batch_size for each in table.settings), key=lambda size: size or 0
+    )
     return Setting(
         optimizer="adam",
         learning_rate=1e-3,
@@ -96,13 +101,17 @@ def _errors(retests: np.ndarray) -> np.ndarray:
         values = row[np.isfinite(row)]
         if len(values) > 1:
             # Differences from a mean of k values are too small by sqrt((k - 1) / k).
-            found += list((values - values.mean()) * np.sqrt(len(values) / (len(values) - 1)))
+            found += list(
+                (values - values.mean()) * np.sqrt(len(values) / (len(values) - 1))
+            )
     return np.array(found or [0.0])  # nothing is known of this table's noise
 
 
 def retested(rule: Division, places: Sequence[int], losses: np.ndarray) -> list[int]:
     """The places that are retested, one for each retest, in their order; yours is `places[0]`."""
-    ranked = sorted({each for each in places if np.isfinite(losses[each])}, key=losses.__getitem__)
+    ranked = sorted(
+        {each for each in places if np.isfinite(losses[each])}, key=losses.__getitem__
+    )
     if not ranked or not rule.retests:
         return []
     yours = [places[0]] if np.isfinite(losses[places[0]]) else []
@@ -122,7 +131,9 @@ def retested(rule: Division, places: Sequence[int], losses: np.ndarray) -> list[
     return [order[turn % len(order)] for turn in range(rule.retests)]
 
 
-def _whole(number: int, pair: Sequence[int], ranked: Sequence[int], seeds: int = 3) -> list[int]:
+def _whole(
+    number: int, pair: Sequence[int], ranked: Sequence[int], seeds: int = 3
+) -> list[int]:
     """What version 0.1.0 does: whole settings, the rest to the pair."""
     chosen = [each for _ in range(seeds) for each in pair][:number]
     for each in ranked[1:3]:
@@ -132,7 +143,12 @@ def _whole(number: int, pair: Sequence[int], ranked: Sequence[int], seeds: int =
 
 
 def pick_of(
-    rule: Division, places: Sequence[int], losses: np.ndarray, again: np.ndarray, *, both: bool
+    rule: Division,
+    places: Sequence[int],
+    losses: np.ndarray,
+    again: np.ndarray,
+    *,
+    both: bool,
 ) -> int | None:
     """The answer's best: the best mean of retests, with the searched value among them if `both`."""
     chosen = retested(rule, places, losses)

@@ -1,7 +1,8 @@
 """One search on a table: the product's own sampler and stopping rule, with the table as trainer.
 
-A proposal is answered by the nearest setting of the table that was not trained yet. The sampler sees
-that setting's own values and nothing else. Trials end one after another, as with one worker.
+A proposal is answered by the nearest setting of the table that was not trained yet. The
+sampler sees that setting's own values and nothing else. Trials end one after another,
+as with one worker.
 """
 
 from __future__ import annotations
@@ -17,13 +18,22 @@ from lrsearch import SearchSpace
 from lrsearch.sampling import Seen, make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
-from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
+from lrsearch.values import (
+    Direction,
+    Kind,
+    Origin,
+    Setting,
+    TrialRecord,
+    TrialState,
+    Verdict,
+)
 
 # Distances of settings, in units in which one is clearly another training.
 _DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.15, 0.1, 0.3, 4.0
 RETESTED = 3
 _KEPT = 11  # sets the chance of `keep` apart from that of samplers
-# Another shape of schedule, and another optimizer, which comes only when nothing else is left.
+# Another shape of schedule, and another optimizer, which comes only when nothing else
+# is left.
 _OTHER_SHAPE, _OTHER_OPTIMIZER = 3.0, 1e6
 
 
@@ -36,7 +46,9 @@ class Policy:
 
     @property
     def name(self) -> str:
-        return self.sampler if self.pruner == "none" else f"{self.sampler} + {self.pruner}"
+        return (
+            self.sampler if self.pruner == "none" else f"{self.sampler} + {self.pruner}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,15 +59,17 @@ class Step:
     paid: float
     unstopped: float  # what the same trials would have cost without a stopping rule
     state: TrialState
-    pick: int | None  # of the best three complete settings so far, the best by its retests
+    # of the best three complete settings so far, the best by its retests
+    pick: int | None
 
 
 @dataclass(kw_only=True, eq=False)
 class Search:
     """A search in progress; `steps` is what it did.
 
-    keep: the share of the table's settings that are there, drawn by the seed. With all of them a
-    sampler that hardly depends on chance takes nearly the same way in every repeat.
+    keep: the share of the table's settings that are there, drawn by the seed. With all
+    of them a sampler that hardly depends on chance takes nearly the same way in every
+    repeat.
     """
 
     table: Table
@@ -71,11 +85,18 @@ class Search:
             policy.sampler, self.space, direction=table.direction, seed=self.seed
         )
         self._rule: PruneRule = pruning_rule(
-            policy.pruner, epochs=table.epochs, direction=table.direction, seed=self.seed
+            policy.pruner,
+            epochs=table.epochs,
+            direction=table.direction,
+            seed=self.seed,
         )
-        there = np.random.default_rng([self.seed, _KEPT]).random(len(table.settings)) < self.keep
+        there = (
+            np.random.default_rng([self.seed, _KEPT]).random(len(table.settings))
+            < self.keep
+        )
         self._neighbours = Neighbours(table.settings, there)
-        # Values at an epoch of all who reached it, and how those who ended did, by number.
+        # Values at an epoch of all who reached it, and how those who ended did, by
+        # number.
         self._reached: dict[int, dict[int, float]] = {}
         self._finals: dict[int, float | None] = {}
         self._paid, self._unstopped = 0.0, 0.0
@@ -135,7 +156,9 @@ class Search:
         leaders = [place for _, place in self._complete[:RETESTED]]
         return min(leaders, key=lambda place: self._answers[place], default=None)
 
-    def _length(self, number: int, place: int, *, may_stop: bool) -> tuple[int, TrialState]:
+    def _length(
+        self, number: int, place: int, *, may_stop: bool
+    ) -> tuple[int, TrialState]:
         """How many epochs the trial trains, and how it ends."""
         curve = self.table.curves[place]
         rungs = self._rule.rungs(number, rise_of(self.table.settings[place]))
@@ -154,7 +177,11 @@ class Search:
     def _seen(self, epoch: int) -> list[Seen]:
         """All who reached the rung, as a worker reads them from the ledger."""
         return [
-            Seen(value=value, ended=number in self._finals, final=self._finals.get(number))
+            Seen(
+                value=value,
+                ended=number in self._finals,
+                final=self._finals.get(number),
+            )
             for number, value in self._reached[epoch].items()
         ]
 
@@ -175,7 +202,9 @@ def _answers(table: Table) -> np.ndarray:
 class Neighbours:
     """The settings of a table that are left, by their distance from any other."""
 
-    def __init__(self, settings: tuple[Setting, ...], there: np.ndarray | None = None) -> None:
+    def __init__(
+        self, settings: tuple[Setting, ...], there: np.ndarray | None = None
+    ) -> None:
         """`there`: (n,) bool, the settings that may be taken; all of them by default."""
         self._points = np.array([_point(each) for each in settings])  # (n, 7)
         self._taken = np.zeros(len(settings), dtype=bool) if there is None else ~there

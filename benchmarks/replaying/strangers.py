@@ -1,8 +1,8 @@
 """Strangers' tables, where their files are at hand: trainings that nobody here chose or tuned to.
 
-DeepOBS (Schneider et al. 2019): seven networks, three optimizers by 36 constant rates, whole curves.
-HPOLib (Klein and Hutter 2019): small regressions, six rates of Adam by two shapes by four batch
-sizes, four seeds; a fixed sample of its studies.
+DeepOBS (Schneider et al. 2019): seven networks, three optimizers by 36 constant rates,
+whole curves. HPOLib (Klein and Hutter 2019): small regressions, six rates of Adam by
+two shapes by four batch sizes, four seeds; a fixed sample of its studies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _OPTIMIZERS = {"GradientDescent": "sgd", "Momentum": "momentum", "Adam": "adam"}
 _SWEEP_SEED = 42  # the seed of the sweep over rates; the others repeat the best rate
 _LEFT_OUT = ("quadratic_deep",)  # no network
 DEEPOBS_SPACE = SearchSpace(
-    optimizers=tuple(_OPTIMIZERS.values()), schedules=("constant",), warmup=0.0, final=0.0
+    optimizers=tuple(_OPTIMIZERS.values()),
+    schedules=("constant",),
+    warmup=0.0,
+    final=0.0,
 )
 
 _BATCHES, _RATES = (8, 16, 32, 64), (5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1)
@@ -37,7 +40,9 @@ def deepobs_tables(folder: Path) -> Iterator[Table]:
     """A table a network; its values are test losses, as DeepOBS has no other split."""
     runs = json.loads(gzip.decompress((folder / "deepobs.json.gz").read_bytes()))
     for problem in sorted({each["problem"] for each in runs} - set(_LEFT_OUT)):
-        yield _deepobs_table(problem, [each for each in runs if each["problem"] == problem])
+        yield _deepobs_table(
+            problem, [each for each in runs if each["problem"] == problem]
+        )
 
 
 def _deepobs_table(problem: str, runs: list[dict]) -> Table:
@@ -45,7 +50,9 @@ def _deepobs_table(problem: str, runs: list[dict]) -> Table:
     repeats: dict[tuple[str, float], list[float]] = {}
     for each in runs:
         if each["seed"] != _SWEEP_SEED:
-            repeats.setdefault((each["optimizer"], each["lr"]), []).append(each["test"][-1])
+            repeats.setdefault((each["optimizer"], each["lr"]), []).append(
+                each["test"][-1]
+            )
     seeds = max(map(len, repeats.values()), default=0)
     curves = np.array([each["test"][1:] for each in sweep], dtype=float)
     again = [repeats.get((each["optimizer"], each["lr"]), []) for each in sweep]
@@ -56,7 +63,9 @@ def _deepobs_table(problem: str, runs: list[dict]) -> Table:
         settings=tuple(_deepobs_setting(each) for each in sweep),
         curves=curves,
         values=curves[:, -1],
-        retests=np.array([[*found, *[np.nan] * (seeds - len(found))] for found in again]),
+        retests=np.array(
+            [[*found, *[np.nan] * (seeds - len(found))] for found in again]
+        ),
     )
 
 
@@ -75,7 +84,8 @@ def hpolib_tables(folder: Path, *, seed: int = 0) -> Iterator[Table]:
     random = np.random.default_rng(seed)
     with np.load(folder / "hpolib_rates.npz") as file:
         for data_set in sorted(file.files):
-            values = file[data_set]  # (architecture, batch size, rate, shape, seed) float32
+            # (architecture, batch size, rate, shape, seed) float32
+            values = file[data_set]
             for study in sorted(random.choice(len(values), _SAMPLED, replace=False)):
                 yield _hpolib_table(f"hpolib {data_set} {study}", values[study])
 

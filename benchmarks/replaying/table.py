@@ -15,9 +15,10 @@ from lrsearch.values import Direction, Kind, Origin, Setting, TrialState
 class Table:
     """n settings, each trained once to its end, or to where it diverged.
 
-    curves: (n, epochs) float64, the objective after each epoch, NaN where none was reached. values:
-    (n,) float64, the objective after the last epoch, NaN where training diverged. retests: (n,
-    seeds) float64, NaN where a setting was not retested. steps_per_epoch: updates of an epoch.
+    curves: (n, epochs) float64, the objective after each epoch, NaN where none was
+    reached. values: (n,) float64, the objective after the last epoch, NaN where
+    training diverged. retests: (n, seeds) float64, NaN where a setting was not
+    retested. steps_per_epoch: updates of an epoch.
     """
 
     name: str
@@ -37,12 +38,17 @@ class Table:
         return self.epochs * self.steps_per_epoch
 
     def summary(self) -> str:
-        bad, tested = np.isnan(self.values).sum(), np.isfinite(self.retests).any(axis=1).sum()
+        bad, tested = (
+            np.isnan(self.values).sum(),
+            np.isfinite(self.retests).any(axis=1).sum(),
+        )
         return f"{len(self.values)} settings, {bad} diverged, {tested} retested"
 
     def save(self, path: Path) -> None:
         """Write the table: float32 and text, compressed."""
-        texts = np.array([json.dumps(each.to_json(), sort_keys=True) for each in self.settings])
+        texts = np.array(
+            [json.dumps(each.to_json(), sort_keys=True) for each in self.settings]
+        )
         facts = {
             "name": self.name,
             "direction": self.direction.value,
@@ -66,7 +72,8 @@ class Table:
                 direction=Direction(facts["direction"]),
                 steps_per_epoch=facts["steps_per_epoch"],
                 settings=tuple(
-                    Setting.from_json(json.loads(str(text))) for text in file["settings"]
+                    Setting.from_json(json.loads(str(text)))
+                    for text in file["settings"]
                 ),
                 curves=file["curves"].astype("float64"),
                 values=file["values"].astype("float64"),
@@ -89,7 +96,9 @@ def table_of(url: str, study_name: str) -> Table:
     search = [
         each
         for each in records
-        if each.kind is Kind.SEARCH and each.state in ended and each.origin is not Origin.YOURS
+        if each.kind is Kind.SEARCH
+        and each.state in ended
+        and each.origin is not Origin.YOURS
     ]
     retests: dict[int, list[float]] = {}
     for each in records:
@@ -104,7 +113,9 @@ def table_of(url: str, study_name: str) -> Table:
         settings=tuple(each.setting for each in search),
         curves=np.array([_curve(curves.get(each.id, ()), epochs) for each in search]),
         values=np.array([_number(each.value) for each in search]),
-        retests=np.array([_padded(retests.get(each.number, []), seeds) for each in search]),
+        retests=np.array(
+            [_padded(retests.get(each.number, []), seeds) for each in search]
+        ),
     )
 
 

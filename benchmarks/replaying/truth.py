@@ -1,7 +1,8 @@
 """The truth of a table without its luck: what each setting would give on average over seeds.
 
-The best single value of a thousand trainings is luck. Trees over the whole table say what a setting
-and its neighbours give together; where a setting was retested, its own trainings count as well.
+The best single value of a thousand trainings is luck. Trees over the whole table say
+what a setting and its neighbours give together; where a setting was retested, its own
+trainings count as well.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _LEAF = 3  # settings a leaf: fewer follow the noise, more flatten the optimum
 class Truth:
     """losses: (n,) float64, lower is better; a diverged setting has the worst of those that ended.
 
-    best: of all settings. median: of those within the default range of rates, since a table that
-    reaches further holds as many hopeless settings as one likes. Regret of a setting is
-    (loss - best) / (median - best).
+    best: of all settings. median: of those within the default range of rates, since a
+    table that reaches further holds as many hopeless settings as one likes. Regret of a
+    setting is (loss - best) / (median - best).
     """
 
     losses: np.ndarray
@@ -43,11 +44,11 @@ class Truth:
 def denoised(table: Table, *, seed: int = 0) -> Truth:
     """The truth of `table`: each setting's own mean, shrunk towards what its neighbours say.
 
-    Extremely randomised trees (Geurts et al. 2006) are fitted to the ranks of the means: a training
-    that nearly diverged would pull its whole leaf.
-    Predicted ranks become losses again by the order of the table's own values. The mean and the
-    trees' loss are weighted by their precision: seeds' variance over the number of trainings, and
-    the trees' mean squared error on the settings that were retested.
+    Extremely randomised trees (Geurts et al. 2006) are fitted to the ranks of the
+    means: a training that nearly diverged would pull its whole leaf. Predicted ranks
+    become losses again by the order of the table's own values. The mean and the trees'
+    loss are weighted by their precision: seeds' variance over the number of trainings,
+    and the trees' mean squared error on the settings that were retested.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
@@ -56,7 +57,12 @@ def denoised(table: Table, *, seed: int = 0) -> Truth:
     ranks = np.searchsorted(order, losses).astype(float)
     # Each setting is predicted by the trees that did not see it.
     trees = ExtraTreesRegressor(
-        _TREES, min_samples_leaf=_LEAF, random_state=seed, n_jobs=1, bootstrap=True, oob_score=True
+        _TREES,
+        min_samples_leaf=_LEAF,
+        random_state=seed,
+        n_jobs=1,
+        bootstrap=True,
+        oob_score=True,
     )
     trees.fit(np.array([_features(each) for each in table.settings]), ranks)
     smooth = np.interp(trees.oob_prediction_, np.arange(len(order)), order)
@@ -73,9 +79,10 @@ def _weight_of_means(
     """(n,) float64 in 0..1: how much of the truth is the setting's own mean."""
     retested = counts > 1
     if not retested.any():
-        return np.full(len(losses), 2 / 3)  # a training counts twice as much as its neighbours
-    # Medians: a setting that fails on one seed of three would rule a mean. Of squares with one and two
-    # degrees of freedom the median is 0.455 and 0.693 of the mean.
+        # a training counts twice as much as its neighbours
+        return np.full(len(losses), 2 / 3)
+    # Medians: a setting that fails on one seed of three would rule a mean. Of squares
+    # with one and two degrees of freedom the median is 0.455 and 0.693 of the mean.
     seeds = float(np.median(np.nanvar(table.retests[retested], axis=1, ddof=1))) / 0.693
     error = float(np.median((losses - smooth)[retested] ** 2)) / 0.455
     error -= seeds / counts[retested].mean()
@@ -90,8 +97,8 @@ def _within_default_range(setting: Setting) -> bool:
 def _means(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """(n,) float64 mean losses of a setting, and the number of trainings in each.
 
-    A setting that was retested has the mean of its retests: it was chosen by its first value, which
-    flatters it.
+    A setting that was retested has the mean of its retests: it was chosen by its first
+    value, which flatters it.
     """
     retests = np.isfinite(table.retests).sum(axis=1)
     sums = np.nansum(table.retests, axis=1)

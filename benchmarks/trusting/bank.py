@@ -1,7 +1,8 @@
 """Banks of real trainings: many seeds of many settings, with every held-out row's score.
 
-Small networks in NumPy, all seeds of a setting side by side. The held-out rows of a bank are the
-population: a validation split is drawn from them, and the mean over all of them is the truth.
+Small networks in NumPy, all seeds of a setting side by side. The held-out rows of a
+bank are the population: a validation split is drawn from them, and the mean over all of
+them is the truth.
 """
 
 from __future__ import annotations
@@ -40,15 +41,19 @@ class Bank:
         """(settings,) variances by seed: of the mean over all rows, and of the cost at one row."""
         values = self.scores.mean(axis=2, dtype=float)
         rest = (
-            self.scores - self.row_means[:, None] - values[:, :, None] + self.truth[:, None, None]
+            self.scores
+            - self.row_means[:, None]
+            - values[:, :, None]
+            + self.truth[:, None, None]
         )
         return values.var(axis=1, ddof=1), rest.var(axis=(1, 2))
 
     def combined_deviation(self, one: int, other: int, *, rows: int) -> float:
         """sqrt(s^2 + r^2) of two settings.
 
-        s: the standard deviation of a training by its seed, on one split. r: the standard
-        deviation, over splits of so many rows, of the difference between the two settings.
+        s: the standard deviation of a training by its seed, on one split. r: the
+        standard deviation, over splits of so many rows, of the difference between the
+        two settings.
         """
         whole, each_row = (part[[one, other]].mean() for part in self.seed_variances)
         own = (self.row_means[one] - self.row_means[other]).var()
@@ -113,9 +118,13 @@ def rates(count: int) -> np.ndarray:
 
 def train_bank(task: Task, settings: np.ndarray, *, seeds: int, seed: int = 0) -> Bank:
     """A bank of these peak rates; settings whose loss is not finite are left out."""
-    scores = [train(task, rate, seeds=seeds, seed=seed + n) for n, rate in enumerate(settings)]
+    scores = [
+        train(task, rate, seeds=seeds, seed=seed + n) for n, rate in enumerate(settings)
+    ]
     kept = [
-        each for each in scores if np.isfinite(each).all() and each.mean() < 10 * scores[0].mean()
+        each
+        for each in scores
+        if np.isfinite(each).all() and each.mean() < 10 * scores[0].mean()
     ]
     return Bank(name=task.name, scores=np.array(kept, dtype="float32"))
 
@@ -138,7 +147,10 @@ def train(task: Task, rate: float, *, seeds: int, seed: int) -> np.ndarray:
             rows = order[:, (step % steps) * BATCH : (step % steps + 1) * BATCH]
             now = np.float32(rate * (1 - step / (EPOCHS * steps)))
             slopes = _slopes(task, weights, rows)
-            speeds = [np.float32(0.9) * a - now * b for a, b in zip(speeds, slopes, strict=True)]
+            speeds = [
+                np.float32(0.9) * a - now * b
+                for a, b in zip(speeds, slopes, strict=True)
+            ]
             weights = [a + b for a, b in zip(weights, speeds, strict=True)]
         return _costs(task, weights)
 
@@ -149,7 +161,9 @@ def _forward(weights: list[np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.n
     return hidden, hidden @ second + last
 
 
-def _slopes(task: Task, weights: list[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+def _slopes(
+    task: Task, weights: list[np.ndarray], rows: np.ndarray
+) -> list[np.ndarray]:
     x, y = task.x[rows], task.y[rows]
     hidden, out = _forward(weights, x)
     error = (_softmax(out) - y if task.classes else 2 * (out - y)) / np.float32(BATCH)

@@ -1,11 +1,12 @@
 """Studies with folds on real rows: gradient descent on random features, in closed form.
 
-A setting is a learning rate, a seed draws the features. Full-batch gradient descent on a squared
-error has a closed form in the eigenvectors of the features' second moments, so a training takes a
-millisecond. A study draws its rows from a data set of scikit-learn and divides them; the truth is
-the mean over many other draws of as many training rows, judged on all other rows. The rows of
-`clinics` are made: they come in groups that are as hard for a good setting as for a poor one, in
-proportion, so that the costs of settings differ by factors.
+A setting is a learning rate, a seed draws the features. Full-batch gradient descent on
+a squared error has a closed form in the eigenvectors of the features' second moments,
+so a training takes a millisecond. A study draws its rows from a data set of
+scikit-learn and divides them; the truth is the mean over many other draws of as many
+training rows, judged on all other rows. The rows of `clinics` are made: they come in
+groups that are as hard for a good setting as for a poor one, in proportion, so that the
+costs of settings differ by factors.
 """
 
 from __future__ import annotations
@@ -68,9 +69,14 @@ def _clinics() -> FoldTask:
     """120 groups of 15 rows; the numbers of each are in a unit of its own."""
     random = np.random.default_rng(3)
     units = np.repeat(np.exp(0.4 * random.normal(size=120)), 15)
-    x, noise = units[:, None] * random.normal(size=(1800, 4)), units * random.normal(size=1800)
+    x, noise = (
+        units[:, None] * random.normal(size=(1800, 4)),
+        units * random.normal(size=1800),
+    )
     y = (x[:, 0] + x[:, 1] + 0.1 * noise)[:, None]
-    return FoldTask(name="clinics", x=x, y=y / y.std(), rows=120, cost="squared", group=15)
+    return FoldTask(
+        name="clinics", x=x, y=y / y.std(), rows=120, cost="squared", group=15
+    )
 
 
 def _task(name: str, x: np.ndarray, y: np.ndarray, rows: int, cost: str) -> FoldTask:
@@ -94,7 +100,9 @@ def train(
     """
     inputs = task.x.shape[1]
     usual = np.random.default_rng(5).normal(size=(inputs + 1, HIDDEN))
-    drawn = np.sqrt(1 - luck**2) * usual + luck * random.normal(size=(inputs + 1, HIDDEN))
+    drawn = np.sqrt(1 - luck**2) * usual + luck * random.normal(
+        size=(inputs + 1, HIDDEN)
+    )
     hidden = task.x[np.concatenate([train_rows, held])] @ drawn[1:] / np.sqrt(inputs)
     hidden = np.maximum(hidden + drawn[0] / 2, 0)
     hidden = np.hstack([hidden, np.ones((len(hidden), 1))])
@@ -118,8 +126,9 @@ def _costs(task: FoldTask, out: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
-    """costs: (settings,) means over fresh rows and seeds. seed_variance: (settings,) of a training
-    by its seed; deviation: (settings, settings) sqrt(s^2 + r^2), r by the rows of one fold.
+    """costs: (settings,) means over fresh rows and seeds. seed_variance: (settings,) of
+    a training by its seed; deviation: (settings, settings) sqrt(s^2 + r^2), r by the
+    rows of one fold.
     """
 
     costs: np.ndarray
@@ -135,13 +144,18 @@ def truth_of(name: str, folds: int, luck: float) -> Truth:
     for _ in range(DRAWS):
         rows = task.draw(random)
         chosen, rest = rows[: task.rows - held], rows[task.rows - held :]
-        one, other = (train(task, chosen, rest, RATES, random, luck=luck) for _ in range(2))
+        one, other = (
+            train(task, chosen, rest, RATES, random, luck=luck) for _ in range(2)
+        )
         whole.append((one.mean(axis=1) + other.mean(axis=1)) / 2)
         values.append(one[:, :held].mean(axis=1))
-        seeds.append((one[:, :held].mean(axis=1) - other[:, :held].mean(axis=1)) ** 2 / 2)
+        seeds.append(
+            (one[:, :held].mean(axis=1) - other[:, :held].mean(axis=1)) ** 2 / 2
+        )
     found, by_seed = np.array(values), np.mean(seeds, axis=0)
     apart = found[:, :, None] - found[:, None, :]
-    # one seed draws the features of both, so that what is left of a difference is rows, and seeds
+    # one seed draws the features of both, so that what is left of a difference is rows,
+    # and seeds
     deviation = np.sqrt(apart.var(axis=0) + (by_seed[:, None] + by_seed) / 2)
     return Truth(costs=np.mean(whole, axis=0), deviation=deviation)
 
@@ -150,9 +164,10 @@ def truth_of(name: str, folds: int, luck: float) -> Truth:
 class FoldPlan:
     """What a study is made of.
 
-    same: all settings are one. level: all are moved to the same truth. gain: by how many combined
-    deviations the first is made better. poor: yours is the lowest rate. few: the search has three
-    settings, of which the first is yours and the others hardly train.
+    same: all settings are one. level: all are moved to the same truth. gain: by how
+    many combined deviations the first is made better. poor: yours is the lowest rate.
+    few: the search has three settings, of which the first is yours and the others
+    hardly train.
     """
 
     task: str
@@ -178,14 +193,18 @@ class FoldSimulation:
 
     def __init__(self, plan: FoldPlan, random: np.random.Generator):
         self.plan, self.random = plan, random
-        self.task, truth = fold_tasks()[plan.task], truth_of(plan.task, plan.folds, plan.luck)
+        self.task, truth = (
+            fold_tasks()[plan.task],
+            truth_of(plan.task, plan.folds, plan.luck),
+        )
         self.names = self._draw_names()
         self.truth = truth.costs[self.names]
         self.moved = np.zeros(len(self.names))
         if plan.level:
             self.moved = truth.costs.mean() - self.truth
         gain = plan.gain * truth.deviation[self.names[0], self.names[1]]
-        # costs that differ by factors stay above 0: yours is made worse, and by a factor
+        # costs that differ by factors stay above 0: yours is made worse, and by a
+        # factor
         self.factor = _factor(self.truth[1], gain) if plan.few else 1.0
         if not plan.few:
             self.moved[1] -= gain
@@ -198,7 +217,9 @@ class FoldSimulation:
             return np.full(SETTINGS + 1, SETTINGS // 2)
         if self.plan.few:
             good = 3 * SETTINGS // 4
-            return np.array([good, good, *self.random.choice(SETTINGS // 4, 2, replace=False)])
+            return np.array(
+                [good, good, *self.random.choice(SETTINGS // 4, 2, replace=False)]
+            )
         names = self.random.permutation(SETTINGS)
         first = 0 if self.plan.poor else self.random.integers(SETTINGS)
         return np.array([first, *names])
@@ -208,9 +229,13 @@ class FoldSimulation:
 
     def cost(self, trial: int, fold: int, parts: list[np.ndarray]) -> float:
         """The cost of a training on a fresh seed."""
-        rest = np.concatenate([each for place, each in enumerate(parts) if place != fold])
+        rest = np.concatenate(
+            [each for place, each in enumerate(parts) if place != fold]
+        )
         rates = RATES[[self.names[trial]]]
-        costs = train(self.task, rest, parts[fold], rates, self.random, luck=self.plan.luck)
+        costs = train(
+            self.task, rest, parts[fold], rates, self.random, luck=self.plan.luck
+        )
         factor = self.factor if trial == 0 else 1.0
         return float(factor * costs.mean() + self.moved[trial])
 
@@ -239,7 +264,9 @@ class FoldSimulation:
         facts = replace(FACTS, folds=folds, fold_ratio=1 / (folds - 1))
         board = build_leaderboard(facts, records)
         verdict = give_verdict(board, records, Direction.MINIMIZE)
-        return self._compare(verdict, retested=any(each.parent == 1 for each in records))
+        return self._compare(
+            verdict, retested=any(each.parent == 1 for each in records)
+        )
 
     def _compare(self, verdict, *, retested: bool) -> Judged:
         challenger, gain = verdict.challenger, verdict.gain
@@ -277,14 +304,23 @@ def fold_plans() -> Iterator[tuple[str, FoldPlan]]:
     for luck, noise in ((1.0, "seeds"), (0.2, "rows")):
         where, plan = f"wine, 5 folds, {noise}", FoldPlan(task="wine", luck=luck)
         yield f"{where}: as they are, yours is the slowest", replace(plan, poor=True)
-        yield f"{where}, each twice: gain of 3", replace(plan, same=True, gain=3, rounds=2)
+        yield (
+            f"{where}, each twice: gain of 3",
+            replace(plan, same=True, gain=3, rounds=2),
+        )
     for luck, noise in ((1.0, "seeds"), (0.2, "rows")):
-        where, plan = f"clinics, 4 folds, {noise}", FoldPlan(task="clinics", folds=4, luck=luck)
+        where, plan = (
+            f"clinics, 4 folds, {noise}",
+            FoldPlan(task="clinics", folds=4, luck=luck),
+        )
         yield f"{where}: settings as they are", plan
         yield f"{where}: as they are, yours is the slowest", replace(plan, poor=True)
         yield f"{where}: one is yours, two hardly train", replace(plan, few=True)
     # a seed that draws all features makes such noise that no factor is a gain of three
-    yield f"{where}: gain of 3, two others hardly train", replace(plan, few=True, gain=3)
+    yield (
+        f"{where}: gain of 3, two others hardly train",
+        replace(plan, few=True, gain=3),
+    )
     for folds in (3, 10):
         plan = FoldPlan(task="diabetes", folds=folds, luck=0.2)
         yield f"diabetes, {folds} folds, rows: all are yours", replace(plan, same=True)

@@ -33,7 +33,9 @@ FACTS = StudyFacts(
     validation_examples=None,
     has_test=False,
     parameters=1,
-    yours=Setting(optimizer="sgd", learning_rate=1.0, schedule="linear", batch_size=None),
+    yours=Setting(
+        optimizer="sgd", learning_rate=1.0, schedule="linear", batch_size=None
+    ),
     exact_order=True,
     fingerprint={},
     versions={},
@@ -44,8 +46,9 @@ FACTS = StudyFacts(
 class Plan:
     """rows: of the validation split; None: the whole bank, and no row scores are kept.
 
-    gain: by how much the first searched setting is made better than its bank says. total: retests
-    of a race, as `lrsearch retest --total` has; 0: `top` settings and yours on `seeds` each.
+    gain: by how much the first searched setting is made better than its bank says.
+    total: retests of a race, as `lrsearch retest --total` has; 0: `top` settings and
+    yours on `seeds` each.
     """
 
     settings: int = 40
@@ -60,10 +63,10 @@ class Plan:
 class Judged:
     """A study's verdict, and the truth. Costs and gains are over fresh rows and seeds.
 
-    gain: the true gain of the challenger. picked: whether the setting that was made better is it.
-    error: the standard error of the measured gain. covered: whether one more training of the
-    challenger, on a fresh split, fell into the interval. missed, naive: the expected and the
-    measured value less the truth.
+    gain: the true gain of the challenger. picked: whether the setting that was made
+    better is it. error: the standard error of the measured gain. covered: whether one
+    more training of the challenger, on a fresh split, fell into the interval. missed,
+    naive: the expected and the measured value less the truth.
     """
 
     verdict: StudyVerdict
@@ -79,7 +82,9 @@ class Judged:
 class Simulation:
     """Draws splits, trainings and gains; `names` are the bank's settings of each trial."""
 
-    def __init__(self, bank: Bank, names: list[int], plan: Plan, random: np.random.Generator):
+    def __init__(
+        self, bank: Bank, names: list[int], plan: Plan, random: np.random.Generator
+    ):
         self.bank, self.names, self.plan, self.random = bank, names, plan, random
         self.split = self._draw_split()
         self.truth = bank.truth[names]
@@ -106,7 +111,9 @@ class Simulation:
         if self.plan.rows is not None:
             kept = costs[:MOST_ROWS]
             self.scores[number] = {
-                "validation": RowScores(split="validation", values=kept, digest="", rows=len(costs))
+                "validation": RowScores(
+                    split="validation", values=kept, digest="", rows=len(costs)
+                )
             }
         retest = repeat is not None
         return TrialRecord(
@@ -123,18 +130,28 @@ class Simulation:
         )
 
     def judge(self) -> Judged:
-        records = [self.record(number, number) for number in range(self.plan.settings + 1)]
+        records = [
+            self.record(number, number) for number in range(self.plan.settings + 1)
+        ]
         if self.plan.total:
             self._race(records)
         else:
-            best = sorted(records[1:], key=lambda each: each.final_value)[: self.plan.top]
-            pairs = product([0, *(each.number for each in best)], range(self.plan.seeds))
+            best = sorted(records[1:], key=lambda each: each.final_value)[
+                : self.plan.top
+            ]
+            pairs = product(
+                [0, *(each.number for each in best)], range(self.plan.seeds)
+            )
             self._retest(records, pairs)
         board = build_leaderboard(FACTS, records)
         verdict = give_verdict(board, records, Direction.MINIMIZE, self.scores)
-        return self._compare(verdict, retested=any(each.parent == 1 for each in records))
+        return self._compare(
+            verdict, retested=any(each.parent == 1 for each in records)
+        )
 
-    def _retest(self, records: list[TrialRecord], pairs: Iterable[tuple[int, int]]) -> None:
+    def _retest(
+        self, records: list[TrialRecord], pairs: Iterable[tuple[int, int]]
+    ) -> None:
         for trial, repeat in pairs:
             records.append(self.record(len(records), trial, repeat))
 

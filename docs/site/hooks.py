@@ -1,6 +1,7 @@
 """Pages of the site that lie outside docs/: mkdocs calls these functions (see mkdocs.yml).
 
-A link that works in a checkout, such as `docs/guide.md` in the README, is turned into the site's.
+A link that works in a checkout, such as `docs/guide.md` in the README, is turned into
+the site's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "lrsearch/cli/skill.md": "skill.md",
 }
-# Pages without others beside them, and pages with two listings side by side, take the whole width.
+# Pages without others beside them, and pages with two listings side by side, take the
+# whole width.
 ALONE = {"index.md", "reference.md", "gallery.md"}
 SIDE_BY_SIDE = 'class="grid"'
 INLINE_CODE = re.compile(r"<code>[^<\n]*</code>")
@@ -38,13 +40,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+def on_page_markdown(
+    markdown: str,
+    page: Page,
+    config: MkDocsConfig,  # noqa: ARG001
+    files: Files,  # noqa: ARG001
+) -> str:
     """The page with links of the site, and without bars that it has no use for."""
     if page.file.src_uri in ALONE:
         page.meta["hide"] = ["navigation"]
     if SIDE_BY_SIDE in markdown:
         page.meta["hide"] = ["navigation", "toc"]
-    return LINK.sub(lambda each: each[1] + PAGES.get(each[2], each[2]) + each[3], markdown)
+    return LINK.sub(
+        lambda each: each[1] + PAGES.get(each[2], each[2]) + each[3], markdown
+    )
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001

@@ -1,7 +1,7 @@
 """The answer of a study: which setting is best, how sure that is, and what else is worth knowing.
 
-Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or how an answer is
-shown.
+Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or how an
+answer is shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise

@@ -18,15 +18,19 @@ def not_separable(
 ) -> tuple[int, ...]:
     """Numbers of the retested trials whose difference from the best may be chance, at 95 %.
 
-    The moderated t over seeds, paired by fold where there are folds, with the noise of rows where
-    `measured` has it.
+    The moderated t over seeds, paired by fold where there are folds, with the noise of
+    rows where `measured` has it.
     """
     best = leaderboard.best
     if best is None or best.retest is None or not best.seeds:
         return ()
     group = [
         best,
-        *(each for each in leaderboard.retested if each.seeds and each.trial != best.trial),
+        *(
+            each
+            for each in leaderboard.retested
+            if each.seeds and each.trial != best.trial
+        ),
     ]
     repeats = noise_of(group, leaderboard, direction, measured)
     return tuple(
@@ -80,4 +84,6 @@ def _rows(measured: Measured | None, one: int, other: int) -> tuple[float, int]:
     order = measured.order
     if one not in order or other not in order:
         return 0.0, 0
-    return measured.rows.difference(order.index(one), order.index(other)), measured.rows.rows
+    return measured.rows.difference(
+        order.index(one), order.index(other)
+    ), measured.rows.rows

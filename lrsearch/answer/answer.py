@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 from lrsearch.answer.band import Band, find_band
 from lrsearch.answer.cautions import Evidence, find_cautions
 from lrsearch.answer.early_stops import EarlyStops, early_stops
-from lrsearch.answer.leaderboard import Contender, Leaderboard, build_leaderboard, make_contender
+from lrsearch.answer.leaderboard import (
+    Contender,
+    Leaderboard,
+    build_leaderboard,
+    make_contender,
+)
 from lrsearch.answer.margin import ONE_PERCENT, Margin
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
@@ -51,9 +56,12 @@ class Answer:
     direction: Direction
     best: Contender | None
     yours: Contender | None
-    retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
-    not_separable: tuple[int, ...]  # retested trials that differ from the best by chance, perhaps
-    ranked: tuple[TrialRecord, ...]  # search trials that ran to their end, best value first
+    # best first, yours among them; those that lost a seed last
+    retested: tuple[Contender, ...]
+    # retested trials that differ from the best by chance, perhaps
+    not_separable: tuple[int, ...]
+    # search trials that ran to their end, best value first
+    ranked: tuple[TrialRecord, ...]
     by_optimizer: tuple[OptimizerRow, ...]
     counts: Mapping[str, int]  # search trials by state
     tolerance: float  # values this close count as equally good
@@ -69,8 +77,12 @@ class Answer:
     def runners_up(self) -> tuple[Contender, ...]:
         """The other retested settings; where nothing was retested, the next three of the search."""
         mine = self.best.trial if self.best else -1
-        others = self.retested or tuple(make_contender(each, None) for each in self.ranked[:4])
-        return tuple(each for each in others if each.trial != mine and not each.is_yours)
+        others = self.retested or tuple(
+            make_contender(each, None) for each in self.ranked[:4]
+        )
+        return tuple(
+            each for each in others if each.trial != mine and not each.is_yours
+        )
 
     def to_json(self) -> dict[str, Json]:
         """The answer as `lrsearch best --json` gives it, with the best at the top level.
@@ -130,8 +142,8 @@ def summarise(
 ) -> Answer:
     """Make the answer from all records, search trials and retests, and the attempts at them.
 
-    `scores` are the study's row scores; without them the verdict counts seeds alone. Its warnings
-    name what a reader of `ways` can do.
+    `scores` are the study's row scores; without them the verdict counts seeds alone.
+    Its warnings name what a reader of `ways` can do.
     """
     leaderboard = build_leaderboard(study.facts, records)
     verdict = give_verdict(leaderboard, records, study.direction, scores, margin=margin)
@@ -180,7 +192,9 @@ def _search_is_over(study: StudyRecord, records: Trials) -> bool:
     if study.state in {StudyState.FINISHED, StudyState.STOPPED, StudyState.BROKEN}:
         return True
     ended = sum(each.ended for each in records if each.is_search)
-    return not study.plan.retest_seeds or (study.trials is not None and ended >= study.trials)
+    return not study.plan.retest_seeds or (
+        study.trials is not None and ended >= study.trials
+    )
 
 
 def _noise(leaderboard: Leaderboard, direction: Direction) -> float:

@@ -23,7 +23,15 @@ from lrsearch.answer.comparison import (
 )
 from lrsearch.answer.searched_rates import searched_range
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Direction, Json, Setting, StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.values import (
+    Direction,
+    Json,
+    Setting,
+    StudyRecord,
+    TrialRecord,
+    Trials,
+    TrialState,
+)
 
 TAUS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -92,24 +100,30 @@ def compare_arms(
 ) -> Comparison:
     """Compare the arms of `study` by the trials of `source`: itself, or its companion.
 
-    Diverged trials count as the worst value that ended. Pruned and failed trials do not count, nor
-    do yours, references (which are no random trials) and, of each arm, those beyond the least.
+    Diverged trials count as the worst value that ended. Pruned and failed trials do not
+    count, nor do yours, references (which are no random trials) and, of each arm, those
+    beyond the least.
     """
     direction, names = study.direction, arm_names(study, by)
     counted = [each for each in records if _counts(each)]
     groups = {
         name: sorted(
-            (each for each in counted if _arm_of(each, by) == name), key=lambda one: one.number
+            (each for each in counted if _arm_of(each, by) == name),
+            key=lambda one: one.number,
         )
         for name in names
     }
-    untried = tuple(name for name, group in groups.items() if not any(x.has_value for x in group))
+    untried = tuple(
+        name for name, group in groups.items() if not any(x.has_value for x in group)
+    )
     groups = {name: group for name, group in groups.items() if name not in untried}
     each = min(map(len, groups.values()), default=0)
     groups = {name: group[:each] for name, group in groups.items()}
     costs = _costs(groups, direction)
     ks = budgets_of(each)
-    edges = {name: _edge(source, records, group, direction) for name, group in groups.items()}
+    edges = {
+        name: _edge(source, records, group, direction) for name, group in groups.items()
+    }
     arms = [
         _arm(study, name, group, costs[name], ks, direction, by=by, at_edge=edges[name])
         for name, group in groups.items()
@@ -119,7 +133,9 @@ def compare_arms(
     contrasts = contrast_all(
         {arm.name: costs[arm.name] for arm in arms},
         ks[-1],
-        barred=[name for name, why in edges.items() if why] if equal else [a.name for a in arms],
+        barred=[name for name, why in edges.items() if why]
+        if equal
+        else [a.name for a in arms],
         paired=equal,
     )
     total = sum(1 for one in records if one.is_search and not one.is_yours)
@@ -147,8 +163,8 @@ def arm_names(study: StudyRecord, by: str) -> tuple[str, ...]:
 def profiles_of(comparisons: Sequence[Comparison]) -> dict[str, tuple[float, ...]]:
     """The performance profile of each arm that all of the comparisons have, at TAUS.
 
-    The gap of an arm is (its expected best - the best arm's) / (the worst arm's after one trial -
-    the best arm's), at the most trials of each study.
+    The gap of an arm is (its expected best - the best arm's) / (the worst arm's after
+    one trial - the best arm's), at the most trials of each study.
     """
     shared = set.intersection(*({arm.name for arm in one.arms} for one in comparisons))
     names = [arm.name for arm in comparisons[0].arms if arm.name in shared]
@@ -181,12 +197,16 @@ def _arm_of(record: TrialRecord, by: str) -> str:
     return record.setting.optimizer if by == "optimizer" else record.setting.schedule
 
 
-def _costs(groups: dict[str, list[TrialRecord]], direction: Direction) -> dict[str, np.ndarray]:
+def _costs(
+    groups: dict[str, list[TrialRecord]], direction: Direction
+) -> dict[str, np.ndarray]:
     """By arm, the costs of its trials; a trial without a value has the worst cost of all."""
     ended = (x for group in groups.values() for x in group if x.has_value)
     worst = max((direction.cost(each.final_value) for each in ended), default=0.0)
     return {
-        name: np.array([direction.cost(x.final_value) if x.has_value else worst for x in group])
+        name: np.array(
+            [direction.cost(x.final_value) if x.has_value else worst for x in group]
+        )
         for name, group in groups.items()
     }
 
@@ -213,7 +233,9 @@ def _arm(
         best_trial=best.number if best else None,
         best_rate=best.peak_rate if best else None,
         at_edge=at_edge,
-        expected=tuple(_expected_in_unit(expect(costs, k, places), direction) for k in ks),
+        expected=tuple(
+            _expected_in_unit(expect(costs, k, places), direction) for k in ks
+        ),
         tuned=tuned,
         kept=kept,
     )
@@ -236,11 +258,16 @@ def _expected_in_unit(found: ExpectedBest, direction: Direction) -> ExpectedBest
 
 def _in_unit(found: Contrast, sign: float) -> Contrast:
     ends = sorted(sign * each for each in found.interval)
-    return replace(found, difference=sign * found.difference, interval=(ends[0], ends[1]))
+    return replace(
+        found, difference=sign * found.difference, interval=(ends[0], ends[1])
+    )
 
 
 def _edge(
-    source: StudyRecord, records: Trials, group: Sequence[TrialRecord], direction: Direction
+    source: StudyRecord,
+    records: Trials,
+    group: Sequence[TrialRecord],
+    direction: Direction,
 ) -> str:
     """Why the best rate of an arm bars a verdict: it lies at the end of what was searched."""
     best = _best(group, direction)
@@ -251,7 +278,11 @@ def _edge(
     rate = best.setting.learning_rate
     if low < high and rate < low * NEAR_EDGE:
         return "its best rate lies at the low end of the range"
-    if low < high and rate > high / NEAR_EDGE and high < OPTIMIZERS[best.setting.optimizer].clamp:
+    if (
+        low < high
+        and rate > high / NEAR_EDGE
+        and high < OPTIMIZERS[best.setting.optimizer].clamp
+    ):
         return "its best rate lies at the high end of the range"
     return ""
 
@@ -286,7 +317,9 @@ def _knobs(
 
 def _flat(setting: Setting) -> dict[str, Json]:
     flat = {**setting.shape, **setting.hyper, **setting.extra}
-    return flat | ({} if setting.batch_size is None else {"batch_size": setting.batch_size})
+    return flat | (
+        {} if setting.batch_size is None else {"batch_size": setting.batch_size}
+    )
 
 
 def _axis(dimension: Json) -> str:

@@ -1,8 +1,8 @@
 """The band: the rates that do as well as the best one, and how far that is from divergence.
 
-A rate that is too high costs more than one that is too low: on our tables four times too high 3.2 %
-of the value against 1.0 %, eight times 163 % against 1.7 %. So the recommendation lies on the low
-side of the band. Knows records of the search.
+A rate that is too high costs more than one that is too low: on our tables four times
+too high 3.2 % of the value against 1.0 %, eight times 163 % against 1.7 %. So the
+recommendation lies on the low side of the band. Knows records of the search.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Band:
     high: float
     recommended: float
     trials: int  # that lie in the band
-    diverges_from: float | None  # the lowest rate above all that held; None: none diverged
+    # the lowest rate above all that held; None: none diverged
+    diverges_from: float | None
 
     @property
     def headroom(self) -> float | None:
@@ -51,10 +52,11 @@ def find_band(
 ) -> Band | None:
     """The band around the best setting's rate; None where yours is the best, or nothing is.
 
-    The trials are those of its optimizer and schedule; with fewer than three of these, of its
-    optimizer. The band reaches from the best's rate to either side until a rate does worse than
-    the best single value of these trials by more than the tolerance. The recommendation is the
-    best's rate, or the middle of the band (of logarithms) where that is lower.
+    The trials are those of its optimizer and schedule; with fewer than three of these,
+    of its optimizer. The band reaches from the best's rate to either side until a rate
+    does worse than the best single value of these trials by more than the tolerance.
+    The recommendation is the best's rate, or the middle of the band (of logarithms)
+    where that is lower.
     """
     if best is None or best.is_yours:
         return None
@@ -95,7 +97,9 @@ def _around(
         return mine or (record.has_value and direction.cost(record.final_value) <= bar)
 
     judged = [each for each in group if each.has_value or each.diverged]
-    below = sorted((each for each in judged if each.peak_rate <= centre), key=_rate, reverse=True)
+    below = sorted(
+        (each for each in judged if each.peak_rate <= centre), key=_rate, reverse=True
+    )
     above = sorted((each for each in judged if each.peak_rate > centre), key=_rate)
     found = []
     for side in (below, above):
@@ -113,5 +117,7 @@ def _rate(record: TrialRecord) -> float:
 def _edge(group: Trials) -> float | None:
     """The lowest rate that diverged above every rate that held."""
     held = max((each.peak_rate for each in group if each.has_value), default=0.0)
-    diverged = (each.peak_rate for each in group if each.diverged and each.peak_rate > held)
+    diverged = (
+        each.peak_rate for each in group if each.diverged and each.peak_rate > held
+    )
     return min(diverged, default=None)

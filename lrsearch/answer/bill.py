@@ -1,7 +1,7 @@
 """The bill: how many trainings a study comes to, how long they take and when they are done.
 
-Before the first training has ended, its length follows from the steps that were timed; an estimate
-for people. Pure functions.
+Before the first training has ended, its length follows from the steps that were timed;
+an estimate for people. Pure functions.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from lrsearch.budget import FULL_RUNS, trials_at_once
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
-# of a training batch's time takes the same number of examples in validation: there is no gradient
+# of a training batch's time takes the same number of examples in validation: there is
+# no gradient
 VALIDATION = 0.4
-UNKNOWN_VALIDATION = 0.1  # of an epoch's training, where the splits' lengths are not known
+# of an epoch's training, where the splits' lengths are not known
+UNKNOWN_VALIDATION = 0.1
 TRIAL_SECONDS = 0.05  # around a training: start values, the sampler, four transactions
 
 
@@ -30,8 +32,10 @@ class Bill:
     workers: int = 1
     at_once: int = 1  # trainings, on all of the workers
     seconds: float | None = None  # until all is done; None: nobody knows yet
-    limit_seconds: float | None = None  # these fit into so much time, which is what limits them
-    stops: bool = False  # whether trials may be stopped early, which `seconds` does not foresee
+    # these fit into so much time, which is what limits them
+    limit_seconds: float | None = None
+    # whether trials may be stopped early, which `seconds` does not foresee
+    stops: bool = False
 
     @property
     def trainings(self) -> int | None:
@@ -51,9 +55,9 @@ def timed_training(
 ) -> TimedSteps | None:
     """What timed steps say, with so many trials `at_once` on a worker; None where none were timed.
 
-    `all_differ` says that trials which train alone have a graph each: its numbers are searched.
-    `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"),
-    or those of `figures_by_looks`.
+    `all_differ` says that trials which train alone have a graph each: its numbers are
+    searched. `figures` are an engine's calibration (milliseconds of a trial's batch by
+    "graph" or "N rows"), or those of `figures_by_looks`.
     """
     if "update_seconds" in figures:
         return _by_updates(facts, figures, optimizers, all_differ=all_differ)
@@ -93,7 +97,10 @@ def _by_updates(
 ) -> TimedSteps:
     """By one training that was watched for a moment."""
     seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
-    updates, tracing = facts.total_steps(facts.yours.batch_size), float(figures["tracing_seconds"])
+    updates, tracing = (
+        facts.total_steps(facts.yours.batch_size),
+        float(figures["tracing_seconds"]),
+    )
     each = updates * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
     # `fit` makes a new model and traces it anew for every training
     if figures["engine"] == "fit" or all_differ:
@@ -112,8 +119,9 @@ def figures_by_looks(
 ) -> dict[str, Json]:
     """Figures of a running training: its engine, seconds per update, and tracing.
 
-    The training `began` at a time; each look is a time and the updates made by then. With `whole`,
-    epochs lie between the looks, validation included. Empty where nothing was trained between.
+    The training `began` at a time; each look is a time and the updates made by then.
+    With `whole`, epochs lie between the looks, validation included. Empty where nothing
+    was trained between.
     """
     (first, early), (last, late) = looks[0], looks[-1]
     if late <= early:
@@ -143,8 +151,11 @@ def forecast(
         facts,
         figures,
         at_once=trials_at_once(study.trials, workers),
-        optimizers=len({each.optimizer for origin, each in plan.first if origin != Origin.YOURS}),
-        all_differ=bool(facts.yours.extra) or any("." in each["name"] for each in plan.dimensions),
+        optimizers=len(
+            {each.optimizer for origin, each in plan.first if origin != Origin.YOURS}
+        ),
+        all_differ=bool(facts.yours.extra)
+        or any("." in each["name"] for each in plan.dimensions),
     )
     if timed is None:
         return None
@@ -164,15 +175,21 @@ def _may_stop(study: StudyRecord) -> bool:
     """Whether the study is long enough for its pruner to stop a trial early."""
     if study.plan.pruner == "none":
         return False
-    return study.plan.pruner != "auto" or study.trials is None or study.trials > FULL_RUNS
+    return (
+        study.plan.pruner != "auto" or study.trials is None or study.trials > FULL_RUNS
+    )
 
 
-def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, float | None]:
+def _batch_seconds(
+    figures: Mapping[str, Json], at_once: int
+) -> tuple[int, float | None]:
     """How many of `at_once` trials train together, and seconds of a trial's batch among them.
 
     The number is 1 where trials train alone.
     """
-    means: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
+    means: Mapping[str, float] = (
+        figures.get("means") or figures.get("milliseconds") or {}
+    )
     timed = _by_width(figures.get("mixed") or means)
     width = min(at_once, int(figures.get("width", 1)))
     if figures.get("engine") == "vectorized" and timed and width > 1:
@@ -187,8 +204,8 @@ def _by_width(milliseconds: Mapping[str, float]) -> dict[int, float]:
 
 
 def _between(timed: Mapping[int, float], width: int) -> float:
-    """Seconds of a batch of all of `width` rows, by those of a row in the widths that were timed:
-    in between along a line, beyond them in proportion.
+    """Seconds of a batch of all of `width` rows, by those of a row in the widths that
+    were timed: in between along a line, beyond them in proportion.
     """
     below = max((each for each in timed if each <= width), default=None)
     above = min((each for each in timed if each >= width), default=None)

@@ -21,11 +21,13 @@ from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 if TYPE_CHECKING:
     from lrsearch.answer.leaderboard import Contender, Leaderboard
 
-NEAR_EDGE = 1.5  # within this factor of a range's end, a best rate says that it may be too small
+# within this factor of a range's end, a best rate says that it may be too small
+NEAR_EDGE = 1.5
 FEW = 10  # fewer complete trials are a first impression: most were drawn at random
 FAIR = 3  # trials of each of two methods before they are compared
 
-INCLUDES = (  # (general, special): the first can do whatever the second does (Choi et al. 2019)
+# (general, special): the first can do whatever the second does (Choi et al. 2019)
+INCLUDES = (
     ("momentum", "sgd"),
     ("nesterov", "sgd"),
     ("adam", "rmsprop"),
@@ -91,7 +93,9 @@ def _nothing_ended_well(evidence: Evidence) -> Iterator[str]:
 
 
 def _failures(evidence: Evidence) -> Iterator[str]:
-    failed = [each.number for each in evidence.search if each.state is TrialState.FAILED]
+    failed = [
+        each.number for each in evidence.search if each.state is TrialState.FAILED
+    ]
     if failed:
         yield (
             f"{count_text(len(failed), 'trial')} failed: {evidence.way('show', trial=failed[0])} "
@@ -100,7 +104,9 @@ def _failures(evidence: Evidence) -> Iterator[str]:
 
 
 def _undefined(evidence: Evidence) -> Iterator[str]:
-    without = [each.number for each in evidence.search if each.complete and not each.has_value]
+    without = [
+        each.number for each in evidence.search if each.complete and not each.has_value
+    ]
     if without:
         objective = evidence.study.facts.objective
         where = evidence.way("show", trial=without[0])
@@ -112,7 +118,9 @@ def _undefined(evidence: Evidence) -> Iterator[str]:
 
 def _copies(evidence: Evidence) -> Iterator[str]:
     retested = evidence.leaderboard.retested
-    trials = [str(each.trial) for each in retested if each.retest and each.retest.copies]
+    trials = [
+        str(each.trial) for each in retested if each.retest and each.retest.copies
+    ]
     if trials:
         yield (
             "Every seed gave the very same training in the retests of "
@@ -127,7 +135,12 @@ def _yours(evidence: Evidence) -> Iterator[str]:
         yield f"Yours {record.state}: there is no value of your own compile to compare with."
     if record is not None and record.complete and not record.has_value:
         yield "Yours ended without a value: there is none of your own compile to compare with."
-    if not best or not yours or yours.value is None or nothing_to_compare(evidence.records):
+    if (
+        not best
+        or not yours
+        or yours.value is None
+        or nothing_to_compare(evidence.records)
+    ):
         return
     if best.trial != yours.trial:
         return
@@ -202,12 +215,18 @@ def _rank(evidence: Evidence, lossy: Contender) -> str:
     if evidence.best and lossy.trial == evidence.best.trial:
         return "no other setting did better"
     ranks_last = lossy.seeds or (lossy.retest and lossy.retest.diverged)
-    return "it ranks after the others" if ranks_last else "its value is of a single training"
+    return (
+        "it ranks after the others"
+        if ranks_last
+        else "its value is of a single training"
+    )
 
 
 def _first_lost(evidence: Evidence, trial: int) -> str:
     """The first retest of a trial that has no value, as `lrsearch show` names it."""
-    mine = (each for each in evidence.records if each.is_retest and each.parent == trial)
+    mine = (
+        each for each in evidence.records if each.is_retest and each.parent == trial
+    )
     lost = (each for each in mine if each.ended and not each.has_value)
     return min(lost, key=lambda each: each.repeat or 0).short_label
 
@@ -236,7 +255,10 @@ def _edge(evidence: Evidence) -> Iterator[str]:
     name, rate = best.setting.optimizer, best.setting.learning_rate
     low, high = searched_range(evidence.study, evidence.search, best.setting)
     fix = "widen learning_rate in a new study"
-    if evidence.study.plan.sampler == "auto" and name not in evidence.study.facts.asked_rates:
+    if (
+        evidence.study.plan.sampler == "auto"
+        and name not in evidence.study.facts.asked_rates
+    ):
         fix = evidence.way("extend", more=20, total=20 + len(evidence.search))
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
@@ -270,10 +292,17 @@ def _times(factor: float) -> str:
 def _clamped(evidence: Evidence) -> Iterator[str]:
     """Keras kept Adafactor's rate at or below 1/sqrt(update), which cut the best's schedule."""
     best = evidence.best
-    if not best or best.is_yours or math.isinf(OPTIMIZERS[best.setting.optimizer].clamp):
+    if (
+        not best
+        or best.is_yours
+        or math.isinf(OPTIMIZERS[best.setting.optimizer].clamp)
+    ):
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    begins, total = int(rate**-2), evidence.study.facts.total_steps(best.setting.batch_size)
+    begins, total = (
+        int(rate**-2),
+        evidence.study.facts.total_steps(best.setting.batch_size),
+    )
     if begins < total:
         yield (
             f"Keras lets {name} train at no more than 1/sqrt(update), which falls below "
@@ -286,7 +315,9 @@ def _general_loses(evidence: Evidence) -> Iterator[str]:
     """An optimizer did worse than one that it includes."""
     direction = evidence.study.direction
     groups = {
-        name: [each.final_value for each in sorted(group, key=_number) if each.has_value]
+        name: [
+            each.final_value for each in sorted(group, key=_number) if each.has_value
+        ]
         for name, group in ended_by_optimizer(evidence.records).items()
     }
     for general, special in INCLUDES:
@@ -313,9 +344,17 @@ def _dropped(evidence: Evidence) -> Iterator[str]:
     if best is None or study.trials is None or ended < study.trials:
         return
     by_optimizer = ended_by_optimizer(evidence.records)
-    yours = {each.setting.optimizer for each in evidence.search if each.is_yours and each.setting}
-    looks = dict.fromkeys(yours, 1) | {name: len(group) for name, group in by_optimizer.items()}
-    others = [name for name in _searched_optimizers(study) if name != best.setting.optimizer]
+    yours = {
+        each.setting.optimizer
+        for each in evidence.search
+        if each.is_yours and each.setting
+    }
+    looks = dict.fromkeys(yours, 1) | {
+        name: len(group) for name, group in by_optimizer.items()
+    }
+    others = [
+        name for name in _searched_optimizers(study) if name != best.setting.optimizer
+    ]
     parts = [
         f"{words} {', '.join(names)}"
         for words, number in (("dropped after one look:", 1), ("never tried:", 0))

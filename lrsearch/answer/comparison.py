@@ -1,7 +1,8 @@
 """Is one arm better than another: optimizers, or schedule shapes, at equal numbers of trials.
 
-What counts is the expected best value after k trials (Dodge et al. 2019): it says what a budget
-buys, where the best of all trials only says who was luckiest. Knows numbers only.
+What counts is the expected best value after k trials (Dodge et al. 2019): it says what
+a budget buys, where the best of all trials only says who was luckiest. Knows numbers
+only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from lrsearch.values import Json
 
 DRAWS = 2000  # of the bootstrap
 LEVEL = 0.95
-LEAST = 6  # trials of each arm before a verdict: below, the bootstrap knows too few values
+# trials of each arm before a verdict: below, the bootstrap knows too few values
+LEAST = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +39,9 @@ class ExpectedBest:
 class Contrast:
     """Two arms at k trials. `difference` is in the objective's unit, the first less the second.
 
-    interval: of the difference, at 95 % for all pairs of the comparison together. p: how often
-    swapped labels give so large a difference, times the number of pairs. better: the better arm,
-    None where p is above 5 % or an arm can have no verdict.
+    interval: of the difference, at 95 % for all pairs of the comparison together. p:
+    how often swapped labels give so large a difference, times the number of pairs.
+    better: the better arm, None where p is above 5 % or an arm can have no verdict.
     """
 
     first: str
@@ -65,8 +67,8 @@ class Contrast:
 def expected_best(costs: np.ndarray, k: int) -> float:
     """The mean of the least of k of these costs, over all ways to take k without replacement.
 
-    costs: (n,) float64, k at most n. The unbiased estimate (Tang et al. 2020): the i-th least is
-    the least of C(n - i, k - 1) of the C(n, k) subsets.
+    costs: (n,) float64, k at most n. The unbiased estimate (Tang et al. 2020): the i-th
+    least is the least of C(n - i, k - 1) of the C(n, k) subsets.
     """
     return float(np.sort(costs) @ _weights(len(costs), k))
 
@@ -101,20 +103,28 @@ def expect(costs: np.ndarray, k: int, places: np.ndarray) -> ExpectedBest:
     """The expected best with its percentile interval, as a cost."""
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(draws_of(costs, k, places), [tail, 100 - tail])
-    return ExpectedBest(k=k, value=expected_best(costs, k), low=float(low), high=float(high))
+    return ExpectedBest(
+        k=k, value=expected_best(costs, k), low=float(low), high=float(high)
+    )
 
 
 def contrast_all(
-    costs: Mapping[str, np.ndarray], k: int, *, barred: Sequence[str] = (), paired: bool = True
+    costs: Mapping[str, np.ndarray],
+    k: int,
+    *,
+    barred: Sequence[str] = (),
+    paired: bool = True,
 ) -> tuple[Contrast, ...]:
     """Every pair of arms at k trials, as costs: of the first less of the second.
 
-    costs: by arm, (n,) float64 each. `paired`: the i-th trials of all arms have the same rate
-    relative to the reference and the same knobs, so that they are drawn together. The level is
-    shared by all pairs (Bonferroni). `barred` arms get no verdict.
+    costs: by arm, (n,) float64 each. `paired`: the i-th trials of all arms have the
+    same rate relative to the reference and the same knobs, so that they are drawn
+    together. The level is shared by all pairs (Bonferroni). `barred` arms get no
+    verdict.
 
-    A permutation test decides, and not the interval: of two arms that are the same, with 16 trials
-    and k = 8, the bootstrap's interval left out 0 in 13 of 100 cases, the test called 5.
+    A permutation test decides, and not the interval: of two arms that are the same,
+    with 16 trials and k = 8, the bootstrap's interval left out 0 in 13 of 100 cases,
+    the test called 5.
     """
     pairs = list(combinations(costs, 2))
     tail = 100 * (1 - LEVEL) / 2 / max(1, len(pairs))
@@ -126,7 +136,10 @@ def contrast_all(
     for first, second in pairs:
         low, high = np.percentile(draws[first] - draws[second], [tail, 100 - tail])
         difference = expected_best(costs[first], k) - expected_best(costs[second], k)
-        p = min(1.0, len(pairs) * permutation_p(costs[first], costs[second], k, paired=paired))
+        p = min(
+            1.0,
+            len(pairs) * permutation_p(costs[first], costs[second], k, paired=paired),
+        )
         few = min(len(costs[first]), len(costs[second])) < LEAST
         open_ = p > 1 - LEVEL or few or first in barred or second in barred
         found.append(
@@ -146,14 +159,17 @@ def contrast_all(
 def permutation_p(one: np.ndarray, other: np.ndarray, k: int, *, paired: bool) -> float:
     """How often arms that are the same differ as much in their expected best at k trials.
 
-    one, other: (n,) costs each. `paired` swaps the two costs of a point, else all are shuffled.
+    one, other: (n,) costs each. `paired` swaps the two costs of a point, else all are
+    shuffled.
     """
     random, n = np.random.default_rng(0), len(one)
     if paired:
         swap = random.random((DRAWS, n)) < 0.5  # noqa: PLR2004 - a coin
         first, second = np.where(swap, other, one), np.where(swap, one, other)
     else:
-        both = random.permuted(np.tile(np.concatenate([one, other]), (DRAWS, 1)), axis=1)
+        both = random.permuted(
+            np.tile(np.concatenate([one, other]), (DRAWS, 1)), axis=1
+        )
         first, second = both[:, :n], both[:, n:]
     weights, others = _weights(n, k), _weights(len(other), k)
     apart = np.abs(np.sort(first, axis=1) @ weights - np.sort(second, axis=1) @ others)
@@ -166,7 +182,8 @@ def performance_profile(
 ) -> dict[str, tuple[float, ...]]:
     """By arm, the share of studies in which its gap is at most each tau (Dolan and Moré 2002).
 
-    gaps: by arm, one for each study: (expected best - best arm's) / (median trial - best arm's).
+    gaps: by arm, one for each study: (expected best - best arm's) / (median trial -
+    best arm's).
     """
     return {
         name: tuple(float(np.mean([gap <= tau for gap in each])) for tau in taus)

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 from lrsearch.values import SPARED, Json, StudyRecord, TrialRecord, Trials, TrialState
 
-BEST_SHARE = 1 / 5  # of the trials that ran to their end: a control among them was a mistake
+# of the trials that ran to their end: a control among them was a mistake
+BEST_SHARE = 1 / 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +24,8 @@ class EarlyStops:
     trained_epochs: int
     saved_epochs: int  # that the stopped trials would have trained on
     controls: int  # ran on though the rule would have stopped them, and ended
-    controls_among_best: int  # of these, among the best fifth of all that ran to their end
+    # of these, among the best fifth of all that ran to their end
+    controls_among_best: int
 
     @property
     def saved_share(self) -> float:
@@ -67,4 +69,8 @@ def _best_fifth(study: StudyRecord, search: Sequence[TrialRecord]) -> set[int]:
         return set()
     costs = sorted(study.direction.cost(each.final_value) for each in valued)
     limit = costs[max(1, round(BEST_SHARE * len(costs))) - 1]
-    return {each.number for each in valued if study.direction.cost(each.final_value) <= limit}
+    return {
+        each.number
+        for each in valued
+        if study.direction.cost(each.final_value) <= limit
+    }

@@ -20,9 +20,9 @@ from lrsearch.values import Direction, TrialRecord
 class TestLook:
     """What the test split says of the challenger and yours, as costs.
 
-    gain: the mean of yours less the challenger's. variances: of one training of the two, and
-    per_training: the part of these that is made row by row.
-    rows_variance: of the gain, by the rows that the split happens to hold; 0 where `rows` is None.
+    gain: the mean of yours less the challenger's. variances: of one training of the
+    two, and per_training: the part of these that is made row by row. rows_variance: of
+    the gain, by the rows that the split happens to hold; 0 where `rows` is None.
     correlation: between a training's luck on the validation and on the test split.
     """
 
@@ -57,7 +57,12 @@ def look_at_test(
     noise, last = repeats.noise, len(finalists)
     both = (challenger, yours)
     by_row = pair_rows(
-        trainings, [each.trial for each in both], direction, scores, needed=both, split="test"
+        trainings,
+        [each.trial for each in both],
+        direction,
+        scores,
+        needed=both,
+        split="test",
     )
     rows, carrying, rows_df, own = None, None, math.inf, [0.0, 0.0]
     if by_row is not None:
@@ -82,7 +87,11 @@ def look_at_test(
 
 def costs_of(each: Contender, direction: Direction) -> list[float]:
     """The costs of a setting's different retests."""
-    return [direction.cost(value) for value in each.retest.independent] if each.retest else []
+    return (
+        [direction.cost(value) for value in each.retest.independent]
+        if each.retest
+        else []
+    )
 
 
 def _test_costs(each: Contender, direction: Direction) -> list[float]:
@@ -92,11 +101,13 @@ def _test_costs(each: Contender, direction: Direction) -> list[float]:
     return [direction.cost(value) for value in known]
 
 
-def _correlation(finalists: Sequence[Contender], yours: Contender, direction: Direction) -> float:
+def _correlation(
+    finalists: Sequence[Contender], yours: Contender, direction: Direction
+) -> float:
     """How far the luck of a seed on the validation is its luck on the test split, 0 to 1.
 
-    Pooled within the settings. 1, the careful answer, where a setting has not both of every seed,
-    or nothing varies.
+    Pooled within the settings. 1, the careful answer, where a setting has not both of
+    every seed, or nothing varies.
     """
     import numpy as np
 
@@ -109,4 +120,6 @@ def _correlation(finalists: Sequence[Contender], yours: Contender, direction: Di
         pairs.append(both - both.mean(axis=1, keepdims=True))
     validation, test = np.concatenate(pairs, axis=1)
     size = float(np.sqrt(np.sum(validation**2) * np.sum(test**2)))
-    return float(np.clip(np.sum(validation * test) / size, 0.0, 1.0)) if size > 0 else 1.0
+    return (
+        float(np.clip(np.sum(validation * test) / size, 0.0, 1.0)) if size > 0 else 1.0
+    )

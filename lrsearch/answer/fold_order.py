@@ -11,10 +11,10 @@ _ROUNDS = 200  # of the fit; it ends long before unless hardly any fold is share
 def level_costs(costs: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
     """By trial: its mean cost over all repeats, those that it lacks filled in.
 
-    costs: by trial and repeat, of one at least each. What a repeat costs all settings alike, as a
-    hard fold does, is fitted to the settings that have it (the additive model of two factors, by
-    least squares), so that a setting gains nothing by lacking a hard fold. Plain means where all
-    have the same repeats, or share none.
+    costs: by trial and repeat, of one at least each. What a repeat costs all settings
+    alike, as a hard fold does, is fitted to the settings that have it (the additive
+    model of two factors, by least squares), so that a setting gains nothing by lacking
+    a hard fold. Plain means where all have the same repeats, or share none.
     """
     repeats = {repeat for own in costs.values() for repeat in own}
     effects = dict.fromkeys(repeats, 0.0)
@@ -25,13 +25,19 @@ def level_costs(costs: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
         before = levels
         for repeat in repeats:
             having = [trial for trial, own in costs.items() if repeat in own]
-            effects[repeat] = _mean(costs[trial][repeat] - levels[trial] for trial in having)
+            effects[repeat] = _mean(
+                costs[trial][repeat] - levels[trial] for trial in having
+            )
         centre = _mean(effects.values())
         levels = {
-            trial: _mean(cost - effects[repeat] + centre for repeat, cost in own.items())
+            trial: _mean(
+                cost - effects[repeat] + centre for repeat, cost in own.items()
+            )
             for trial, own in costs.items()
         }
-        if all(math.isclose(levels[each], before[each], rel_tol=1e-9) for each in levels):
+        if all(
+            math.isclose(levels[each], before[each], rel_tol=1e-9) for each in levels
+        ):
             break
     return levels
 

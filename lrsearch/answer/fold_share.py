@@ -1,8 +1,8 @@
 """How much of the noise on folds the rows make, and how much the seeds.
 
-A fold that is trained again on another seed keeps what its rows do, so that only the seeds' part
-becomes less. And a setting that the search chose on one fold keeps there what the rows did for it.
-Knows numbers only.
+A fold that is trained again on another seed keeps what its rows do, so that only the
+seeds' part becomes less. And a setting that the search chose on one fold keeps there
+what the rows did for it. Knows numbers only.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def rows_part(
 ) -> float:
     """The part of a training's `variance` that its fold's rows make, 0 to 1.
 
-    costs: (m, n) of equally noisy settings. folds: (n,). searched: (k,) how much more the search's
-    training on fold 0 cost than the retests on it, of settings that it chose. Trainings of one
-    setting on one fold differ by their seeds alone; the usual part is taken for so many more.
+    costs: (m, n) of equally noisy settings. folds: (n,). searched: (k,) how much more
+    the search's training on fold 0 cost than the retests on it, of settings that it
+    chose. Trainings of one setting on one fold differ by their seeds alone; the usual
+    part is taken for so many more.
     """
     if variance <= 0.0:
         return USUAL
@@ -36,7 +37,9 @@ def rows_part(
     return min(1.0, max(0.0, 1 - seeds / variance))
 
 
-def _within_cells(costs: Sequence[Sequence[float]], folds: Sequence[int]) -> tuple[float, float]:
+def _within_cells(
+    costs: Sequence[Sequence[float]], folds: Sequence[int]
+) -> tuple[float, float]:
     """The squares of a setting's repeats about its mean on their fold, and how many are free.
 
     What a repeat does to all settings, its seed included, is taken out.

@@ -1,7 +1,7 @@
 """Gains and new trainings where a fold costs settings in proportion to their level.
 
-New folds then move the costs of all settings by one factor, which takes no setting's cost below 0
-and turns no gain around. Knows arrays only.
+New folds then move the costs of all settings by one factor, which takes no setting's
+cost below 0 and turns no gain around. Knows arrays only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
-def gains_in_proportion(repeats: Repeats, yours: float, best: float, misses: Misses) -> Floats:
+def gains_in_proportion(
+    repeats: Repeats, yours: float, best: float, misses: Misses
+) -> Floats:
     """(draws,) gains that the best of these two mean costs may truly have over yours."""
     import numpy as np
 
@@ -42,16 +44,21 @@ def costs_in_proportion(
 ) -> Floats:
     """(draws,) costs of one more training on a new fold, of a setting whose mean is `cost`.
 
-    training: (draws,) the variance of a training, over the square of the cost. missed: (draws,) by
-    how much the mean missed the true one.
+    training: (draws,) the variance of a training, over the square of the cost. missed:
+    (draws,) by how much the mean missed the true one.
     """
     import numpy as np
 
-    random, draws, count = np.random.default_rng(seed), len(missed), len(set(repeats.folds))
+    random, draws, count = (
+        np.random.default_rng(seed),
+        len(missed),
+        len(set(repeats.folds)),
+    )
     swing = repeats.swing(1 + 1 / count + repeats.ratio)
     moved = swing * random.standard_normal(draws) * spread_by(count - 1, draws, random)
     moved += np.sqrt(training) * random.standard_normal(draws)
-    # A cost whose logarithm is normal has its mean above its median, and `cost` is a mean.
+    # A cost whose logarithm is normal has its mean above its median, and `cost` is a
+    # mean.
     found: Floats = cost * factor(moved - missed / cost - repeats.swing(1.0) ** 2 / 4)
     return found
 
@@ -59,8 +66,9 @@ def costs_in_proportion(
 def factor(moved: Floats) -> Floats:
     """The factors of costs whose logarithms moved by `moved`: above 0, and near 1 + moved if small.
 
-    A cost that falls has the exponential, one that rises (1 + moved / 2)^2: with the few degrees of
-    freedom of four folds, the exponential would make costs a hundred times as high.
+    A cost that falls has the exponential, one that rises (1 + moved / 2)^2: with the
+    few degrees of freedom of four folds, the exponential would make costs a hundred
+    times as high.
     """
     import numpy as np
 

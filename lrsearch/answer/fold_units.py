@@ -1,7 +1,7 @@
 """Whether a fold costs settings in proportion to their level, or all of them as much.
 
-A hard fold may cost a poor setting ten times what it costs a good one. Such costs are compared by
-their logarithms. Knows numbers only.
+A hard fold may cost a poor setting ten times what it costs a good one. Such costs are
+compared by their logarithms. Knows numbers only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ FACTOR = 2.0  # between the levels of settings; below, both readings say the sam
 def in_proportion(costs: Sequence[Sequence[float]]) -> bool:
     """Whether setting times fold fits these costs better than setting plus fold does.
 
-    costs: (m, n), a fold a column. The better fit leaves smaller squares, those of logarithms times
-    the square of the costs' geometric mean (the likelihood by which Box and Cox 1964 choose). Never
-    where a cost is not above 0, or where the levels differ by less than `FACTOR`.
+    costs: (m, n), a fold a column. The better fit leaves smaller squares, those of
+    logarithms times the square of the costs' geometric mean (the likelihood by which
+    Box and Cox 1964 choose). Never where a cost is not above 0, or where the levels
+    differ by less than `FACTOR`.
     """
     if min(map(min, costs)) <= 0.0:
         return False
@@ -32,8 +33,8 @@ def in_proportion(costs: Sequence[Sequence[float]]) -> bool:
 def near_best(costs: Sequence[Sequence[float]]) -> list[int]:
     """The places of the settings whose level is at most `FACTOR` times the lowest; at least two.
 
-    Others neither say what a fold costs the best nor how noisy it is. All where a cost is not above
-    0, since levels have no factors then.
+    Others neither say what a fold costs the best nor how noisy it is. All where a cost
+    is not above 0, since levels have no factors then.
     """
     if min(map(min, costs)) <= 0.0:
         return list(range(len(costs)))

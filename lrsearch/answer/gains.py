@@ -42,10 +42,10 @@ class Decision(StrEnum):
 class Gain:
     """How much better the challenger is than yours on one split, in the objective's unit.
 
-    measured: the difference of the means. value: what is expected on new data, the luck of the
-    choice taken out. interval: where the true gain lies in 95 of 100 cases. seeds_variance and
-    rows_variance: the parts of its variance, of which more seeds make only the first smaller;
-    `rows` and `folds` are None where they are not counted.
+    measured: the difference of the means. value: what is expected on new data, the luck
+    of the choice taken out. interval: where the true gain lies in 95 of 100 cases.
+    seeds_variance and rows_variance: the parts of its variance, of which more seeds
+    make only the first smaller; `rows` and `folds` are None where they are not counted.
     """
 
     measured: float
@@ -66,7 +66,9 @@ class Gain:
         low, high = self.interval
         if high <= margin:
             return Decision.AS_GOOD
-        return Decision.BETTER if low > 0 and not self.heavy_tailed else Decision.UNDECIDED
+        return (
+            Decision.BETTER if low > 0 and not self.heavy_tailed else Decision.UNDECIDED
+        )
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -134,7 +136,9 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     race = measured.race
     draws, random = len(misses.yours), np.random.default_rng(1)
     seeds = float(race.seeds[measured.place]), race.yours_seeds
-    own = [random.standard_normal(draws) * math.sqrt(race.variance(each)) for each in seeds]
+    own = [
+        random.standard_normal(draws) * math.sqrt(race.variance(each)) for each in seeds
+    ]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
         np.sqrt(np.maximum(misses.scales**2 * each, least))
@@ -199,18 +203,22 @@ def expect_trainings(
 ) -> dict[int, Expected]:
     """By trial: what one more training gives, of each finalist and of yours.
 
-    A finalist is expected to do no better than those before it: where the measured values lie
-    closer than noise alone would put them, all are expected to do the same.
+    A finalist is expected to do no better than those before it: where the measured
+    values lie closer than noise alone would put them, all are expected to do the same.
     """
     race, m = measured.race, len(measured.trials)
     places = {number: place for place, number in enumerate(measured.trials)}
-    order = [places[each.trial] for each in leaderboard.retested if each.trial in places]
+    order = [
+        places[each.trial] for each in leaderboard.retested if each.trial in places
+    ]
     found, least = {}, -math.inf
     for rank, place in enumerate(place for place in order if race.seeds[place]):
         cost, missed = float(race.retested[place]), misses.finalists[:, rank]
         missed = missed - max(0.0, least - (cost - misses.mean(missed)))
         least = cost - misses.mean(missed)
-        found[measured.trials[place]] = _one_more(measured, direction, cost, place, misses, missed)
+        found[measured.trials[place]] = _one_more(
+            measured, direction, cost, place, misses, missed
+        )
     # yours was not chosen: its mean is not flattered, but for the draws' own chance
     missed = misses.yours - misses.mean(misses.yours)
     yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
@@ -230,7 +238,8 @@ def _one_more(
     new = draw(measured, cost, place, misses, missed)
     ends = [direction.cost(each) for each in misses.interval(new, LEVEL)]
     return Expected(
-        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
+        value=direction.cost(cost - misses.mean(missed)),
+        interval=(min(ends), max(ends)),
     )
 
 
@@ -250,7 +259,9 @@ def _draw_trainings(
     if spread := repeats.fold_variance(number) * (1 + repeats.share(number)):
         df = len(set(repeats.folds)) - 1  # few folds tell their own variance badly
         splits += spread * df / random.chisquare(df, len(missed))
-    training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
+    training = np.maximum(
+        misses.scales**2 * race.variances[place], race.per_training[place]
+    )
     new: Floats = np.sqrt(splits + training) * random.standard_normal(len(missed))
     return cost + new - missed
 
@@ -276,7 +287,9 @@ def expect_singles(
 
     found = {}
     for name, trials in groups.items():
-        known = [place for place, trial in enumerate(measured.trials) if trial in trials]
+        known = [
+            place for place, trial in enumerate(measured.trials) if trial in trials
+        ]
         if known:
             places = np.array(known)
             best = float(measured.race.searched[places].min())

@@ -1,9 +1,9 @@
 """Which setting is best and where yours ranks, decided here for every view.
 
-The retests decide. The best setting is the one with the best mean over its retests. A setting that
-lost a seed ranks after those that lost none. Where no retest gave a value, or none was made, the
-best single training is best, and a setting that diverged in every retest ranks after all others.
-Pure functions of the ledger's records.
+The retests decide. The best setting is the one with the best mean over its retests. A
+setting that lost a seed ranks after those that lost none. Where no retest gave a value,
+or none was made, the best single training is best, and a setting that diverged in every
+retest ranks after all others. Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Contender:
     def value(self) -> float | None:
         """The mean of the retests; the search trial's value where none gave one."""
         return (
-            self.searched if self.retest is None or self.retest.mean is None else self.retest.mean
+            self.searched
+            if self.retest is None or self.retest.mean is None
+            else self.retest.mean
         )
 
     @property
@@ -76,7 +78,8 @@ class Leaderboard:
 
     best: Contender | None
     yours: Contender | None
-    retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
+    # best first, yours among them; those that lost a seed last
+    retested: tuple[Contender, ...]
     # the search trials that ran to their end, best single value first
     ranked: tuple[TrialRecord, ...]
     open_retests: int  # planned, and not ended
@@ -91,7 +94,11 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
     ranked = rank_trials(records, facts.direction)
     retests = _retests(records, facts)
     retested = _by_mean(
-        [make_contender(each, retests[each.number]) for each in ranked if each.number in retests],
+        [
+            make_contender(each, retests[each.number])
+            for each in ranked
+            if each.number in retests
+        ],
         facts,
     )
     return Leaderboard(
@@ -101,7 +108,9 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
         ranked=ranked,
         open_retests=sum(each.is_retest and not each.ended for each in records),
         folds=facts.folds,
-        fold_ratio=0.0 if facts.folds is None else facts.fold_ratio or 1 / (facts.folds - 1),
+        fold_ratio=0.0
+        if facts.folds is None
+        else facts.fold_ratio or 1 / (facts.folds - 1),
         bounds=facts.bounds,
     )
 
@@ -132,7 +141,12 @@ def make_contender(record: TrialRecord, retest: Retested | None) -> Contender:
 
 def params_of(setting: Setting) -> dict[str, Json]:
     """What a setting holds beyond optimizer, rate and schedule, in one flat dict."""
-    return {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
+    return {
+        "batch_size": setting.batch_size,
+        **setting.shape,
+        **setting.hyper,
+        **setting.extra,
+    }
 
 
 def _best(
@@ -141,10 +155,12 @@ def _best(
     if retested and retested[0].seeds:
         return retested[0]
     contenders = (make_contender(each, retests.get(each.number)) for each in ranked)
-    # A failure may be the file's fault, and would then meet every setting alike; divergence is the
-    # setting's own.
+    # A failure may be the file's fault, and would then meet every setting alike;
+    # divergence is the setting's own.
     return min(
-        contenders, key=lambda each: bool(each.retest and each.retest.diverged), default=None
+        contenders,
+        key=lambda each: bool(each.retest and each.retest.diverged),
+        default=None,
     )  # of equals the first
 
 
@@ -182,7 +198,9 @@ def _all_alike(retests: Trials, objective: str) -> bool:
         return False
     first = retests[0]
     told = bool(set(first.logs) - {objective})
-    return told and all(each.logs == first.logs and each.value == first.value for each in retests)
+    return told and all(
+        each.logs == first.logs and each.value == first.value for each in retests
+    )
 
 
 def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None:
@@ -192,18 +210,23 @@ def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None
     return make_contender(record, retests.get(record.number))
 
 
-def _by_mean(contenders: Sequence[Contender], facts: StudyFacts) -> tuple[Contender, ...]:
+def _by_mean(
+    contenders: Sequence[Contender], facts: StudyFacts
+) -> tuple[Contender, ...]:
     """Best mean first, however good the other values of those that lost a seed.
 
-    After all that lost no seed come those that lost some, then those that lost every one, by their
-    single training. With folds, a fold that is still to come is filled in from the others.
+    After all that lost no seed come those that lost some, then those that lost every
+    one, by their single training. With folds, a fold that is still to come is filled in
+    from the others.
     """
     cost = facts.direction.cost
     levels = level_costs(
         {
             each.trial: {
                 seed: cost(value)
-                for seed, value in zip(each.retest.seeds, each.retest.values, strict=True)
+                for seed, value in zip(
+                    each.retest.seeds, each.retest.values, strict=True
+                )
             }
             for each in contenders
             if facts.folds and each.retest is not None and each.seeds

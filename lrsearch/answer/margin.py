@@ -12,7 +12,8 @@ from lrsearch.errors import InvalidValue
 class Margin:
     """A part of the absolute value of yours, or a number in the objective's own unit.
 
-    Yours is the measure, and not the best, so that what was chosen does not move the bar.
+    Yours is the measure, and not the best, so that what was chosen does not move the
+    bar.
     """
 
     size: float
@@ -23,7 +24,9 @@ class Margin:
         return self.size * abs(value or 0.0) if self.relative else self.size
 
     def __str__(self) -> str:
-        return f"{100 * self.size:.3g} % of yours" if self.relative else f"{self.size:g}"
+        return (
+            f"{100 * self.size:.3g} % of yours" if self.relative else f"{self.size:g}"
+        )
 
 
 ONE_PERCENT = Margin(size=0.01, relative=True)
@@ -39,4 +42,8 @@ def read_margin(text: str) -> Margin:
     if not (math.isfinite(size) and size >= 0):
         allowed = "a percentage of yours such as 0.5%, or a difference such as 0.002"
         raise InvalidValue("--margin", got=text, allowed=allowed)
-    return Margin(size=size / 100, relative=True) if percent else Margin(size=size, relative=False)
+    return (
+        Margin(size=size / 100, relative=True)
+        if percent
+        else Margin(size=size, relative=False)
+    )

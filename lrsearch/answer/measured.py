@@ -1,7 +1,7 @@
 """The records of a study as the arrays that the verdict is reckoned from.
 
-Rows are used where the challenger and yours have scores of the same rows; whoever lacks them leaves
-the race, or, where a retested setting lacks them, only seeds are counted.
+Rows are used where the challenger and yours have scores of the same rows; whoever lacks
+them leaves the race, or, where a retested setting lacks them, only seeds are counted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ class Measured:
 
     def number(self, place: int) -> int:
         """The place among the repeats of a setting that was retested; the race's last is yours."""
-        return self.finalists.index(place) if place in self.finalists else len(self.finalists)
+        return (
+            self.finalists.index(place)
+            if place in self.finalists
+            else len(self.finalists)
+        )
 
 
 def find_challenger(leaderboard: Leaderboard) -> Contender | None:
@@ -62,7 +66,8 @@ def measure(
 ) -> Measured | None:
     """The race of this study; None where yours or a challenger was not retested.
 
-    None too where no setting has two different trainings: nothing is known of seeds then.
+    None too where no setting has two different trainings: nothing is known of seeds
+    then.
     """
     challenger, yours = find_challenger(leaderboard), leaderboard.yours
     if challenger is None or yours is None or not yours.seeds:
@@ -98,7 +103,9 @@ def _measured(
     needed = (*finalists, yours)
     # folds are other rows each time, so that their noise is in the repeats'
     by_row = (
-        None if repeats.folds else pair_rows(trainings, numbers, direction, scores, needed=needed)
+        None
+        if repeats.folds
+        else pair_rows(trainings, numbers, direction, scores, needed=needed)
     )
     if by_row is not None:
         candidates = [each for each in candidates if each.number in by_row.scores]
@@ -110,7 +117,9 @@ def _measured(
         rows = row_noise(costs, rows=by_row.rows)
         carrying = carrying_rows(costs, order.index(challenger.trial), -1)
         rows_df = rows_freedom(carrying, costs[-1].shape[1])
-        repeats = scale_by_row(repeats, rows, [order.index(each.trial) for each in needed])
+        repeats = scale_by_row(
+            repeats, rows, [order.index(each.trial) for each in needed]
+        )
     return Measured(
         challenger=challenger,
         yours=yours,
@@ -127,14 +136,16 @@ def _measured(
 def scale_by_row(repeats: Repeats, rows: RowNoise, places: Sequence[int]) -> Repeats:
     """The same repeats, with variances in proportion to what seeds do row by row.
 
-    places: of the repeats' settings in `rows`, which tell a setting's noise from hundreds of
-    numbers where its retests are three.
+    places: of the repeats' settings in `rows`, which tell a setting's noise from
+    hundreds of numbers where its retests are three.
     """
     scales = [float(each) for each in rows.residuals[list(places)]]
     return replace(repeats, noise=seed_noise(repeats.costs, scales))
 
 
-def _candidates(leaderboard: Leaderboard, finalists: Iterable[Contender]) -> list[TrialRecord]:
+def _candidates(
+    leaderboard: Leaderboard, finalists: Iterable[Contender]
+) -> list[TrialRecord]:
     """The best settings of the search, and every finalist."""
     known = {each.trial for each in finalists}
     searched = [each for each in leaderboard.ranked if not each.is_yours]
@@ -163,15 +174,21 @@ def _race(
     if rows is not None and rows.residuals.min() > 0.0:
         known = [*(places[each.trial] for each in finalists), m]
         variances *= rows.residuals / rows.residuals[known].mean()
-    costs = [repeats.on_all_folds(direction.cost(each.final_value), 0) for each in candidates]
+    costs = [
+        repeats.on_all_folds(direction.cost(each.final_value), 0) for each in candidates
+    ]
     variances[:m] *= [repeats.unit(cost) ** 2 for cost in costs]
     for number, each in enumerate(finalists):
         place = places[each.trial]
-        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.independent_share(number)
+        retested[place], seeds[place] = (
+            repeats.mean(number),
+            1 / repeats.independent_share(number),
+        )
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
     return Race(
-        # the search's fold as hard as all of them are: the settings compare across folds then
+        # the search's fold as hard as all of them are: the settings compare across
+        # folds then
         searched=np.array(costs),
         retested=retested,
         seeds=seeds,

@@ -9,12 +9,14 @@ from lrsearch.answer.leaderboard import Leaderboard, make_contender
 from lrsearch.values import Direction, TrialRecord
 
 
-def best_settings(leaderboard: Leaderboard, direction: Direction, *, top: int) -> tuple[int, ...]:
+def best_settings(
+    leaderboard: Leaderboard, direction: Direction, *, top: int
+) -> tuple[int, ...]:
     """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
 
-    Settings with retests come first, by their mean: luck flatters the single trainings of the
-    others. Those that diverged on a fresh seed come last. A setting whose retests all failed ranks
-    by its single training.
+    Settings with retests come first, by their mean: luck flatters the single trainings
+    of the others. Those that diverged on a fresh seed come last. A setting whose
+    retests all failed ranks by its single training.
     """
     retests = {each.trial: each.retest for each in leaderboard.retested}
 
@@ -24,6 +26,8 @@ def best_settings(leaderboard: Leaderboard, direction: Direction, *, top: int) -
         return group, direction.cost(each.value or 0.0), record.number
 
     chosen: dict[str, int] = {}
-    for record in sorted((each for each in leaderboard.ranked if not each.is_yours), key=key):
+    for record in sorted(
+        (each for each in leaderboard.ranked if not each.is_yours), key=key
+    ):
         chosen.setdefault(record.setting_key, record.number)
     return tuple(chosen.values())[:top]

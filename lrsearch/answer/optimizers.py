@@ -1,6 +1,7 @@
 """The table by optimizer: results, and at which rates training crawls, is good or diverges.
 
-Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
+Knows records; nothing of retests. Yours is not counted: its optimizer may be none of
+the space's.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from types import MappingProxyType
 from lrsearch.answer.ranking import rank_trials, searched
 from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
 
-# of the way from the best's training loss back to the slowest's: a loss that ended above this did
-# not get far
+# of the way from the best's training loss back to the slowest's: a loss that ended
+# above this did not get far
 FAR = 0.1
 
 
@@ -31,11 +32,13 @@ class OptimizerRow:
     pruned: int
     failed: int
     best: float | None
-    expected: float | None  # the best without the luck of the search; None where not known
+    # the best without the luck of the search; None where not known
+    expected: float | None
     best_trial: int | None
     best_rate: float | None
     median: float | None  # of the complete ones
-    # the highest rate that crawled below every rate that did not; None where there is none
+    # the highest rate that crawled below every rate that did not; None where there is
+    # none
     crawls_to: float | None
     # the lowest diverged rate above every rate that held; None where there is none
     diverges_from: float | None
@@ -43,7 +46,10 @@ class OptimizerRow:
     good_rates: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Json]:
-        return {**asdict(self), "good_rates": list(self.good_rates) if self.good_rates else None}
+        return {
+            **asdict(self),
+            "good_rates": list(self.good_rates) if self.good_rates else None,
+        }
 
 
 def by_optimizer(
@@ -55,13 +61,16 @@ def by_optimizer(
 ) -> tuple[OptimizerRow, ...]:
     """A row for each optimizer that was tried, best first.
 
-    Optimizers without a complete trial come last, by name. `tolerance` is how far below the best a
-    value may lie and still count as good, in the objective's unit.
+    Optimizers without a complete trial come last, by name. `tolerance` is how far below
+    the best a value may lie and still count as good, in the objective's unit.
     """
     groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
     rows = [
-        replace(_row(name, group, direction, tolerance, slowest), expected=expected.get(name))
+        replace(
+            _row(name, group, direction, tolerance, slowest),
+            expected=expected.get(name),
+        )
         for name, group in groups.items()
     ]
 
@@ -87,7 +96,10 @@ def _row(
     tolerance: float,
     slowest: float | None,
 ) -> OptimizerRow:
-    state = {each: [record for record in group if record.state is each] for each in TrialState}
+    state = {
+        each: [record for record in group if record.state is each]
+        for each in TrialState
+    }
     complete, best = _complete(group), _best(group, direction)
     return OptimizerRow(
         optimizer=name,
@@ -100,7 +112,9 @@ def _row(
         expected=None,
         best_trial=best.number if best else None,
         best_rate=best.peak_rate if best else None,
-        median=statistics.median(each.final_value for each in complete) if complete else None,
+        median=statistics.median(each.final_value for each in complete)
+        if complete
+        else None,
         crawls_to=_crawls_to(complete, best, tolerance, slowest),
         diverges_from=_diverges_from(
             complete + state[TrialState.PRUNED], state[TrialState.DIVERGED]
@@ -111,7 +125,9 @@ def _row(
 
 def _diverges_from(held: Trials, diverged: Trials) -> float | None:
     highest = max((each.peak_rate for each in held), default=0.0)
-    return min((each.peak_rate for each in diverged if each.peak_rate > highest), default=None)
+    return min(
+        (each.peak_rate for each in diverged if each.peak_rate > highest), default=None
+    )
 
 
 def _crawls_to(
@@ -122,27 +138,33 @@ def _crawls_to(
 ) -> float | None:
     if best is None or slowest is None:
         return None
-    crawled = [each.peak_rate for each in complete if _crawled(each, best, tolerance, slowest)]
+    crawled = [
+        each.peak_rate for each in complete if _crawled(each, best, tolerance, slowest)
+    ]
     # the best's own is one
     lowest = min(
-        each.peak_rate for each in complete if not _crawled(each, best, tolerance, slowest)
+        each.peak_rate
+        for each in complete
+        if not _crawled(each, best, tolerance, slowest)
     )
     return max((rate for rate in crawled if rate < lowest), default=None)
 
 
-def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: float) -> bool:
+def _crawled(
+    record: TrialRecord, best: TrialRecord, tolerance: float, slowest: float
+) -> bool:
     """Whether a rate was too small for the training to get far.
 
-    Such a rate is lower than the best's, its value is worse, and its last training loss lies far
-    from the best's towards the study's slowest. A worse value alone may be luck, overfitting, or
-    another schedule.
+    Such a rate is lower than the best's, its value is worse, and its last training loss
+    lies far from the best's towards the study's slowest. A worse value alone may be
+    luck, overfitting, or another schedule.
     """
     loss, reached = record.logs.get("loss"), best.logs.get("loss")
     if loss is None or reached is None or record.peak_rate >= best.peak_rate:
         return False
-    return abs(record.final_value - best.final_value) > tolerance and loss > reached + FAR * (
-        slowest - reached
-    )
+    return abs(
+        record.final_value - best.final_value
+    ) > tolerance and loss > reached + FAR * (slowest - reached)
 
 
 def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
@@ -153,7 +175,11 @@ def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
     losses: list[float] = []
     for group in groups:
         best = _best(group, direction)
-        lower = [each for each in group if best is not None and each.peak_rate < best.peak_rate]
+        lower = [
+            each
+            for each in group
+            if best is not None and each.peak_rate < best.peak_rate
+        ]
         losses += [
             each.logs["loss"]
             for each in lower
@@ -177,6 +203,8 @@ def _good_rates(
     if best is None:
         return None
     good = [
-        each.peak_rate for each in complete if abs(each.final_value - best.final_value) <= tolerance
+        each.peak_rate
+        for each in complete
+        if abs(each.final_value - best.final_value) <= tolerance
     ]
     return min(good), max(good)

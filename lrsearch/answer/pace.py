@@ -1,7 +1,7 @@
 """How long a study still takes: the trainings to come, at the pace of all its workers.
 
-A pure function of the ledger's records, and an estimate for people: a training in progress counts
-as not begun.
+A pure function of the ledger's records, and an estimate for people: a training in
+progress counts as not begun.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def seconds_left(
     """Seconds to the study's end or deadline, whichever is nearer; None where nothing is known."""
     by_deadline = None if study.deadline is None else max(0.0, study.deadline - now)
     known = [
-        each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None
+        each
+        for each in (by_deadline, _by_pace(study, records, workers, now))
+        if each is not None
     ]
     return min(known, default=None)
 
@@ -53,7 +55,8 @@ def _unplanned(
 ) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
-        settings, seeds = study.plan.retest_top + 1, study.plan.retest_seeds  # yours among them
+        # yours among them
+        settings, seeds = study.plan.retest_top + 1, study.plan.retest_seeds
         trials = study.trials or settings
         if study.trainings is None:
             return expected_retests(trials, seeds, settings=settings)
@@ -76,7 +79,9 @@ def _by_pace(
     study: StudyRecord, records: Trials, workers: Sequence[WorkerRecord], now: float
 ) -> float | None:
     left = trainings_left(study, records)
-    ended = [each for each in records if each.state.terminal and each.finished_at is not None]
+    ended = [
+        each for each in records if each.state.terminal and each.finished_at is not None
+    ]
     if left is None or not ended:
         return None
     newest = sorted(ended, key=lambda each: each.finished_at or 0.0)[-SAMPLE:]

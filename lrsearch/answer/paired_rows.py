@@ -35,7 +35,9 @@ class PairedRows:
 def trainings_of(records: Trials) -> dict[int, list[TrialRecord]]:
     """The trainings with a value of each setting, by its search trial's number; retests last."""
     found: dict[int, list[TrialRecord]] = {}
-    for each in sorted(records, key=lambda record: (record.is_retest, record.repeat or 0)):
+    for each in sorted(
+        records, key=lambda record: (record.is_retest, record.repeat or 0)
+    ):
         number = each.parent if each.is_retest else each.number
         if each.has_value and number is not None:
             found.setdefault(number, []).append(each)
@@ -75,7 +77,9 @@ def pair_rows(
         for number, whole in found.items()
         if (group := [each for each in whole if (each.digest, len(each.values)) == key])
     }
-    by_number = {number: group for number, group in by_number.items() if np.isfinite(group).all()}
+    by_number = {
+        number: group for number, group in by_number.items() if np.isfinite(group).all()
+    }
     if any(len(by_number.get(each.trial, ())) < each.seeds for each in needed):
         return None
     return PairedRows(scores=by_number, rows=mine[-1].rows)

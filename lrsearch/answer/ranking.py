@@ -11,17 +11,23 @@ from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
-def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
+def rank_trials(
+    records: Iterable[TrialRecord], direction: Direction
+) -> tuple[TrialRecord, ...]:
     """Rank the search trials that ran to their end: best first, of equals the lower number."""
     ended_well = (each for each in records if each.is_search and each.has_value)
     return tuple(
-        sorted(ended_well, key=lambda each: (direction.cost(each.final_value), each.number))
+        sorted(
+            ended_well, key=lambda each: (direction.cost(each.final_value), each.number)
+        )
     )
 
 
 def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
     """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
-    return not any(each.state is TrialState.PRUNED or each.has_value for each in searched(records))
+    return not any(
+        each.state is TrialState.PRUNED or each.has_value for each in searched(records)
+    )
 
 
 def searched(records: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
@@ -35,12 +41,14 @@ def find_yours(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return max(found, key=lambda each: each.number, default=None)
 
 
-def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) -> tuple[int, ...]:
+def retest_candidates(
+    records: Trials, direction: Direction, *, top: int = 3
+) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds, best first.
 
-    These are the best `top` distinct settings, and yours. Yours is retested only where it ran to
-    its end; it takes none of the `top` places. A setting that was trained twice is retested once,
-    as its better trial.
+    These are the best `top` distinct settings, and yours. Yours is retested only where
+    it ran to its end; it takes none of the `top` places. A setting that was trained
+    twice is retested once, as its better trial.
     """
     chosen: list[int] = []
     seen: set[str] = set()
@@ -59,9 +67,10 @@ def fitting_retests(
 ) -> tuple[tuple[int, ...], int]:
     """Which of the `wanted` trials, best first, to retest, and on how many seeds each.
 
-    `room` is how many retests fit into the time; None is room for all. The leader and yours come
-    first. A setting is retested on every seed or not at all, since means of fewer seeds do not
-    compare. Where not even these two fit, both have the same smaller number of seeds.
+    `room` is how many retests fit into the time; None is room for all. The leader and
+    yours come first. A setting is retested on every seed or not at all, since means of
+    fewer seeds do not compare. Where not even these two fit, both have the same smaller
+    number of seeds.
     """
     order = _by_claim(wanted, yours)
     if room is None or room >= len(order) * seeds or not order:
@@ -82,9 +91,9 @@ def retests_within(
 ) -> list[tuple[int, int]]:
     """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat).
 
-    None of them is among `done`. The leader and yours come first, then each setting that fits on
-    every seed. The rest goes to further seeds of the leader and yours. Empty where nothing ran to
-    its end.
+    None of them is among `done`. The leader and yours come first, then each setting
+    that fits on every seed. The rest goes to further seeds of the leader and yours.
+    Empty where nothing ran to its end.
     """
     order = _by_claim(wanted, yours)
     new: list[tuple[int, int]] = []
@@ -109,24 +118,31 @@ def retests_within(
 def could_win(records: Iterable[TrialRecord], direction: Direction) -> frozenset[int]:
     """Numbers of the search trials that a retest might still show to be the best.
 
-    They are no further behind the leader than half its distance to the median of those that ran to
-    their end: of 0.25, 0.5 and 1 of it, a half picked best (docs/benchmarks.md).
+    They are no further behind the leader than half its distance to the median of those
+    that ran to their end: of 0.25, 0.5 and 1 of it, a half picked best
+    (docs/benchmarks.md).
     """
     ranked = rank_trials(records, direction)
     if not ranked:
         return frozenset()
     costs = [direction.cost(each.final_value) for each in ranked]
     limit = costs[0] + REACH * (statistics.median(costs) - costs[0])
-    return frozenset(each.number for each, cost in zip(ranked, costs, strict=True) if cost <= limit)
+    return frozenset(
+        each.number for each, cost in zip(ranked, costs, strict=True) if cost <= limit
+    )
 
 
 def few_retests(
-    number: int, wanted: Sequence[int], yours: TrialRecord | None, *, able: Collection[int]
+    number: int,
+    wanted: Sequence[int],
+    yours: TrialRecord | None,
+    *,
+    able: Collection[int],
 ) -> list[tuple[int, int]]:
     """Exactly `number` retests, too few for every seed of two settings, as (trial, repeat).
 
-    Each setting has one before any has two. Those that are `able` to win come first, the leader and
-    yours before the others; then those that are not.
+    Each setting has one before any has two. Those that are `able` to win come first,
+    the leader and yours before the others; then those that are not.
     """
     order = _by_claim(wanted, yours)
     order = (

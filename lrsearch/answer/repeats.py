@@ -1,8 +1,9 @@
 """The retests of several settings as costs that compare: by seed, or paired by fold.
 
-Without folds every retest counts. With folds those count that every setting has, and a mean of
-them is less sure than of as many trainings on fresh data, since the folds' training rows overlap.
-That holds for the part of the noise that rows make; seeds are drawn anew.
+Without folds every retest counts. With folds those count that every setting has, and a
+mean of them is less sure than of as many trainings on fresh data, since the folds'
+training rows overlap. That holds for the part of the noise that rows make; seeds are
+drawn anew.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from lrsearch.values import Direction
 class Repeats:
     """Costs by setting, their noise, and what their means are worth.
 
-    costs: (m,) lists, of equal folds in equal order where there are folds. noise: of one training;
-    None where nothing is known of it. ratio: validation rows by training rows of a fold, 0 without
-    folds. folds: of each cost, in their order; none without folds. rows_part: of a training's
-    variance, the part that rows make; counted with folds alone.
+    costs: (m,) lists, of equal folds in equal order where there are folds. noise: of
+    one training; None where nothing is known of it. ratio: validation rows by training
+    rows of a fold, 0 without folds. folds: of each cost, in their order; none without
+    folds. rows_part: of a training's variance, the part that rows make; counted with
+    folds alone.
     """
 
     costs: tuple[tuple[float, ...], ...]
@@ -40,8 +42,8 @@ class Repeats:
     def share(self, place: int) -> float:
         """The variance of a setting's mean, in that of one training.
 
-        1/n by seeds, and 1/k + n2/n1 by the rows of k folds (Nadeau and Bengio 2003), where n2
-        validation rows come to n1 training rows.
+        1/n by seeds, and 1/k + n2/n1 by the rows of k folds (Nadeau and Bengio 2003),
+        where n2 validation rows come to n1 training rows.
         """
         return self.independent_share(place) + self.overlap
 
@@ -58,7 +60,8 @@ class Repeats:
     def fold_share(self) -> float:
         """What the rows of k folds make of a mean's variance, in that of one training.
 
-        As much has a setting's mean in common with the luck of its training on one of the folds.
+        As much has a setting's mean in common with the luck of its training on one of
+        the folds.
         """
         return self.rows_part / len(set(self.folds)) if self.folds else 0.0
 
@@ -70,7 +73,9 @@ class Repeats:
     def error(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' means."""
         assert self.noise is not None
-        return math.fsum(self.share(each) * self.noise.variance(each) for each in (one, other))
+        return math.fsum(
+            self.share(each) * self.noise.variance(each) for each in (one, other)
+        )
 
     def freedom(self, one: int, other: int) -> float:
         """The degrees of freedom of `error`."""
@@ -96,7 +101,9 @@ class Repeats:
         own = [effect for effect, number in pairs if number == fold]
         if not own:
             return cost
-        level, usual = (math.fsum(each) / len(each) for each in (own, self.noise.effects))
+        level, usual = (
+            math.fsum(each) / len(each) for each in (own, self.noise.effects)
+        )
         return cost * usual / level if self.factors else cost - (level - usual)
 
     @property
@@ -106,7 +113,11 @@ class Repeats:
 
     def swing(self, share: float) -> float:
         """The deviation of a mean's logarithm by new folds, of which it has this share."""
-        return math.sqrt(self.noise.swing * share) if isinstance(self.noise, FoldNoise) else 0.0
+        return (
+            math.sqrt(self.noise.swing * share)
+            if isinstance(self.noise, FoldNoise)
+            else 0.0
+        )
 
 
 def repeats_of(
@@ -151,7 +162,9 @@ def _rows_part(
 ) -> float:
     alike = [place for place in range(len(group)) if place not in noise.alone]
     scale = math.log if noise.factors else float
-    searched = {each: _searched_cost(group[each], direction) for each in alike if 0 in folds}
+    searched = {
+        each: _searched_cost(group[each], direction) for each in alike if 0 in folds
+    }
     chosen = [
         scale(cost) - scale(_on_fold(costs[place], folds, 0))
         for place, cost in searched.items()
@@ -163,7 +176,11 @@ def _rows_part(
 
 def _searched_cost(each: Contender, direction: Direction) -> float | None:
     """What the search's training of a setting that it chose cost; None of yours."""
-    return None if each.is_yours or each.searched is None else direction.cost(each.searched)
+    return (
+        None
+        if each.is_yours or each.searched is None
+        else direction.cost(each.searched)
+    )
 
 
 def _on_fold(costs: Sequence[float], folds: Sequence[int], fold: int) -> float:

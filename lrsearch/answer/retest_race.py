@@ -1,13 +1,14 @@
 """The next retests of a study that has so many of them: where they may still change the answer.
 
-The best five settings and yours are retested once each. Then the leader, its challenger and yours
-go on, on the same seeds, until the leader is told apart from every other or all that is left is
-spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever looks after each round and
-stops at the first 95 % is fooled in more than 5 of 100 studies. With so strict looks on the way,
-the last one keeps its level (Haybittle 1971, Peto et al. 1976). Yours always goes along: were it
-trained only where it is the challenger, it would keep the few seeds on which it was unlucky, and
-8 of 100 studies of equals would call another better. Replayed on HPOLib's studies, a race wins from
-15 retests on. Pure functions of the ledger's records.
+The best five settings and yours are retested once each. Then the leader, its challenger
+and yours go on, on the same seeds, until the leader is told apart from every other or
+all that is left is spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever
+looks after each round and stops at the first 95 % is fooled in more than 5 of 100
+studies. With so strict looks on the way, the last one keeps its level (Haybittle 1971,
+Peto et al. 1976). Yours always goes along: were it trained only where it is the
+challenger, it would keep the few seeds on which it was unlucky, and 8 of 100 studies of
+equals would call another better. Replayed on HPOLib's studies, a race wins from 15
+retests on. Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def next_retests(
     best = best_settings(leaderboard, direction, top=FIRST)
     good = {each.number for each in leaderboard.ranked}
     mine = (
-        [leaderboard.yours.trial] if leaderboard.yours and leaderboard.yours.trial in good else []
+        [leaderboard.yours.trial]
+        if leaderboard.yours and leaderboard.yours.trial in good
+        else []
     )
     first = [(each, 0) for each in dict.fromkeys((*best, *mine)) if each not in done]
     if first:
@@ -52,18 +55,23 @@ def next_retests(
 def find_pair(leaderboard: Leaderboard, direction: Direction) -> tuple[int, int] | None:
     """The leader and its challenger: the setting that is told apart from it with least certainty.
 
-    None where the leader is told apart from every other, or is as good as all that it is not told
-    apart from. A setting that lost a seed is no challenger: it ranks after the others.
+    None where the leader is told apart from every other, or is as good as all that it
+    is not told apart from. A setting that lost a seed is no challenger: it ranks after
+    the others.
     """
     group = [
-        each for each in leaderboard.retested if each.seeds and each.retest and not each.retest.lost
+        each
+        for each in leaderboard.retested
+        if each.seeds and each.retest and not each.retest.lost
     ]
     if len(group) < 2 or any(each.retest and each.retest.copies for each in group):  # noqa: PLR2004
         return None
     costs = [costs_of(each, direction) for each in group]
     noise, margin = seed_noise(costs), ONE_PERCENT.of(_mean(costs[0]))
     open_places = [
-        place for place in range(1, len(group)) if not _decided(costs, place, noise, margin)
+        place
+        for place in range(1, len(group))
+        if not _decided(costs, place, noise, margin)
     ]
     if not open_places:
         return None
@@ -75,7 +83,10 @@ def _further(group: Iterable[int], done: dict[int, set[int]]) -> list[tuple[int,
     """The repeats that bring all to the same seeds; a fresh seed for each where they are there."""
     either = set().union(*(done[each] for each in group))
     missing = [
-        (each, repeat) for repeat in sorted(either) for each in group if repeat not in done[each]
+        (each, repeat)
+        for repeat in sorted(either)
+        for each in group
+        if repeat not in done[each]
     ]
     return missing or [(each, max(either) + 1) for each in group]
 
@@ -90,7 +101,9 @@ def _error(costs: Sequence[Sequence[float]], place: int, noise: SeedNoise) -> fl
     return math.sqrt(math.fsum(share * noise.variance(each) for each, share in shares))
 
 
-def _gap(costs: Sequence[Sequence[float]], place: int, noise: SeedNoise | None) -> float:
+def _gap(
+    costs: Sequence[Sequence[float]], place: int, noise: SeedNoise | None
+) -> float:
     """How far the setting is behind the leader, in standard errors; in costs without a noise.
 
     With equal errors this is the transportation cost of Russo's top-two rule (2020).

@@ -1,7 +1,8 @@
 """The noise of rows: how far a value depends on which examples a split happens to hold.
 
-A training's score at a row is the setting's own there, and what this training did by its seed. The
-two are told apart by settings that were trained more than once. Knows arrays only.
+A training's score at a row is the setting's own there, and what this training did by
+its seed. The two are told apart by settings that were trained more than once. Knows
+arrays only.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ LEAST_LEFT = 1e-6  # of the noisiest setting, so that no unit is 0
 class RowNoise:
     """What the rows of one split do to the values of m settings.
 
-    contrasts: (m, m) covariance between the settings' own scores at a row, less what all settings
-    share there; of a mean over the split it is this by `rows`. common: the variance of what they
-    share. own: (m,) the variance over rows of a setting's own scores. residuals: (m,) the variance,
-    at a row, of what one training of a setting does there by its seed. rows: of the whole split.
+    contrasts: (m, m) covariance between the settings' own scores at a row, less what
+    all settings share there; of a mean over the split it is this by `rows`. common: the
+    variance of what they share. own: (m,) the variance over rows of a setting's own
+    scores. residuals: (m,) the variance, at a row, of what one training of a setting
+    does there by its seed. rows: of the whole split.
     """
 
     contrasts: Floats
@@ -41,7 +43,10 @@ class RowNoise:
     def difference(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' values, over splits of this size."""
         cov = self.contrasts
-        return max(0.0, float(cov[one, one] + cov[other, other] - 2 * cov[one, other]) / self.rows)
+        return max(
+            0.0,
+            float(cov[one, one] + cov[other, other] - 2 * cov[one, other]) / self.rows,
+        )
 
     @property
     def per_training(self) -> Floats:
@@ -73,8 +78,8 @@ def row_noise(scores: Sequence[Floats], *, rows: int) -> RowNoise:
 def _contrasts(spread: Floats, left: Floats) -> Floats:
     """The covariance of settings' own scores: that of their means, without what seeds `left`.
 
-    (m, m) and (m,). In units of what is left there, so that little is taken from settings of which
-    much is known.
+    (m, m) and (m,). In units of what is left there, so that little is taken from
+    settings of which much is known.
     """
     import numpy as np
 
@@ -82,7 +87,9 @@ def _contrasts(spread: Floats, left: Floats) -> Floats:
         return spread
     units = np.sqrt(np.maximum(left, LEAST_LEFT * left.max()))
     whole = spread - _centred(np.diag(left))
-    found: Floats = _positive_part(whole / np.outer(units, units)) * np.outer(units, units)
+    found: Floats = _positive_part(whole / np.outer(units, units)) * np.outer(
+        units, units
+    )
     return found
 
 
@@ -96,9 +103,9 @@ def _centred(matrix: Floats) -> Floats:
 def _positive_part(matrix: Floats) -> Floats:
     """A covariance near `matrix`, with its trace where that is positive.
 
-    What is estimated from few rows has negative eigenvalues, and positive ones that are as much
-    too large. All are lowered alike, those below 0 become 0, so that the sum stays: noise goes,
-    and large differences between settings stay.
+    What is estimated from few rows has negative eigenvalues, and positive ones that are
+    as much too large. All are lowered alike, those below 0 become 0, so that the sum
+    stays: noise goes, and large differences between settings stay.
     """
     import numpy as np
 
@@ -107,7 +114,9 @@ def _positive_part(matrix: Floats) -> Floats:
     kept = np.arange(1, len(values) + 1)
     cuts = np.maximum((np.cumsum(falling) - total) / kept, 0.0)
     count = int(np.flatnonzero(falling > cuts)[-1]) if (falling > cuts).any() else -1
-    lowered = np.maximum(values - cuts[count], 0.0) if count >= 0 else np.zeros_like(values)
+    lowered = (
+        np.maximum(values - cuts[count], 0.0) if count >= 0 else np.zeros_like(values)
+    )
     found: Floats = (vectors * lowered) @ vectors.T
     return found
 
@@ -115,13 +124,15 @@ def _positive_part(matrix: Floats) -> Floats:
 def _residuals(scores: Sequence[Floats], shared: Floats) -> Floats:
     """(m,) what one training does at a row by its seed; zeros where each was trained once.
 
-    The mean square of rows by trainings of each setting, drawn to the mean of all by `PRIOR_DF`,
-    since few rows may carry most of it. A setting that was trained once has the part of its spread
-    about `shared` that it is of the others'.
+    The mean square of rows by trainings of each setting, drawn to the mean of all by
+    `PRIOR_DF`, since few rows may carry most of it. A setting that was trained once has
+    the part of its spread about `shared` that it is of the others'.
     """
     import numpy as np
 
-    spreads = np.array([((each - shared).var(axis=1, ddof=1)).mean() for each in scores])
+    spreads = np.array(
+        [((each - shared).var(axis=1, ddof=1)).mean() for each in scores]
+    )
     again = [place for place, each in enumerate(scores) if len(each) > 1]
     if not again:
         return np.zeros(len(scores))
@@ -140,7 +151,12 @@ def _within(scores: Floats) -> tuple[float, float]:
 
     As many rows count as carry it.
     """
-    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
+    rest = (
+        scores
+        - scores.mean(axis=0)
+        - scores.mean(axis=1, keepdims=True)
+        + scores.mean()
+    )
     trainings, rows = scores.shape
     squares = (rest**2).sum(axis=0)
     mean_square = float(squares.sum()) / ((trainings - 1) * (rows - 1))
@@ -150,7 +166,8 @@ def _within(scores: Floats) -> tuple[float, float]:
 def _carrying(squares: Floats) -> float:
     """How many rows would carry the sum of squares evenly: (sum)^2 / sum of (squares^2).
 
-    n / kurtosis of n rows: a third of them where they are normal, 1 where one row is all.
+    n / kurtosis of n rows: a third of them where they are normal, 1 where one row is
+    all.
     """
     total = float(squares.sum())
     return total**2 / float((squares**2).sum()) if total else float(len(squares))
@@ -159,7 +176,8 @@ def _carrying(squares: Floats) -> float:
 def rows_freedom(carrying: float, rows: int) -> float:
     """The degrees of freedom of a variance over rows of which so many carry it.
 
-    2 n / (kurtosis - 1), where the kurtosis is n / carrying: n - 1 where the rows are normal.
+    2 n / (kurtosis - 1), where the kurtosis is n / carrying: n - 1 where the rows are
+    normal.
     """
     return 2 * rows * carrying / (rows - carrying) if carrying < rows else math.inf
 
@@ -167,13 +185,18 @@ def rows_freedom(carrying: float, rows: int) -> float:
 def carrying_rows(scores: Sequence[Floats], one: int, other: int) -> float:
     """How many rows carry the noise of the difference between two settings.
 
-    The geometric mean of two numbers: the rows that carry the spread of the difference, and those
-    that carry the spread of the setting at `one`, the challenger. Where its loss is that of one or
-    two rows, how often it meets such rows is known from one or two events: a split that happens to
-    hold few of them makes it look better on every row.
+    The geometric mean of two numbers: the rows that carry the spread of the difference,
+    and those that carry the spread of the setting at `one`, the challenger. Where its
+    loss is that of one or two rows, how often it meets such rows is known from one or
+    two events: a split that happens to hold few of them makes it look better on every
+    row.
     """
     import numpy as np
 
-    first, second = (scores[each].mean(axis=0, dtype=np.float64) for each in (one, other))
-    carrying = (_carrying((each - each.mean()) ** 2) for each in (first - second, first))
+    first, second = (
+        scores[each].mean(axis=0, dtype=np.float64) for each in (one, other)
+    )
+    carrying = (
+        _carrying((each - each.mean()) ** 2) for each in (first - second, first)
+    )
     return math.sqrt(math.prod(carrying))

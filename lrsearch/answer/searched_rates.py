@@ -18,8 +18,8 @@ _ROUNDING = 1.001
 class RangeMove:
     """The first trial beyond an end of the usual range.
 
-    farthest: of all trials, the farthest rate from the usual range, as a multiple of the
-    optimizer's reference rate on a constant schedule.
+    farthest: of all trials, the farthest rate from the usual range, as a multiple of
+    the optimizer's reference rate on a constant schedule.
     """
 
     upward: bool
@@ -39,11 +39,15 @@ def range_moves(study: StudyRecord, records: Trials) -> tuple[RangeMove, ...]:
         if beyond:
             places = [place for _, place in beyond]
             farthest = max(places) if upward else min(places)
-            moves.append(RangeMove(upward=upward, trial=min(beyond)[0], farthest=farthest))
+            moves.append(
+                RangeMove(upward=upward, trial=min(beyond)[0], farthest=farthest)
+            )
     return tuple(moves)
 
 
-def searched_range(study: StudyRecord, records: Trials, setting: Setting) -> tuple[float, float]:
+def searched_range(
+    study: StudyRecord, records: Trials, setting: Setting
+) -> tuple[float, float]:
     """The lowest and highest peak rate that were searched with the setting's optimizer and shape.
 
     These are the asked ones, else the usual ones, widened to what the trials tried.
@@ -52,12 +56,18 @@ def searched_range(study: StudyRecord, records: Trials, setting: Setting) -> tup
     base = facts.yours.batch_size
     low, high = rate_range(setting, asked=facts.asked_rates, base=base)
     unit = unit_rate(setting, base)
-    mine = [each for each in records if each.setting is not None and each.setting.optimizer == name]
+    mine = [
+        each
+        for each in records
+        if each.setting is not None and each.setting.optimizer == name
+    ]
     tried = [place * unit for _, _, place in _places(study, mine)]
     return min([low, *tried]), min(max([high, *tried]), OPTIMIZERS[name].clamp)
 
 
-def _places(study: StudyRecord, records: Trials) -> Iterator[tuple[TrialRecord, Setting, float]]:
+def _places(
+    study: StudyRecord, records: Trials
+) -> Iterator[tuple[TrialRecord, Setting, float]]:
     """The sampled trials whose rates were not asked for, with setting and place on the axis."""
     facts = study.facts
     for each in records:
@@ -66,7 +76,11 @@ def _places(study: StudyRecord, records: Trials) -> Iterator[tuple[TrialRecord, 
             continue
         known = setting.optimizer in OPTIMIZERS and setting.schedule in SHAPES
         if known and setting.optimizer not in facts.asked_rates:
-            yield each, setting, setting.learning_rate / unit_rate(setting, facts.yours.batch_size)
+            yield (
+                each,
+                setting,
+                setting.learning_rate / unit_rate(setting, facts.yours.batch_size),
+            )
 
 
 def _is_beyond(setting: Setting, place: float, *, upward: bool) -> bool:

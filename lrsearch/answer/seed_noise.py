@@ -1,7 +1,7 @@
 """The noise of seeds: how far the trainings of one setting lie apart.
 
-Few seeds say little of a setting's variance, so each variance is drawn towards the mean of all
-retested settings: the moderated t of Smyth (2004). Knows numbers only.
+Few seeds say little of a setting's variance, so each variance is drawn towards the mean
+of all retested settings: the moderated t of Smyth (2004). Knows numbers only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ PRIOR_DF = 4  # degrees of freedom that the pool counts for, at most
 class SeedNoise:
     """Variances between the trainings of m settings, drawn towards their pool.
 
-    own: (m,) sample variances, 0 where a setting has one training. df: (m,) their degrees of
-    freedom. pooled: the mean of the variances, weighted with these, each by its scale. scales: (m,)
-    how noisy the settings are beside each other, as far as that is known from elsewhere; all 1
-    where nothing is.
+    own: (m,) sample variances, 0 where a setting has one training. df: (m,) their
+    degrees of freedom. pooled: the mean of the variances, weighted with these, each by
+    its scale. scales: (m,) how noisy the settings are beside each other, as far as that
+    is known from elsewhere; all 1 where nothing is.
     """
 
     own: tuple[float, ...]
@@ -35,8 +35,8 @@ class SeedNoise:
     def variance(self, place: int) -> float:
         """The moderated variance of one training of the setting at `place`.
 
-        (d0 s0^2 + d s^2) / (d0 + d), where s0^2 is the pooled variance, times the setting's scale,
-        and d0 is `prior_df`.
+        (d0 s0^2 + d s^2) / (d0 + d), where s0^2 is the pooled variance, times the
+        setting's scale, and d0 is `prior_df`.
         """
         prior, df = self.prior_df, self.df[place]
         pooled = self.pooled * self.scales[place]
@@ -45,8 +45,8 @@ class SeedNoise:
     def freedom(self, shares: Sequence[float]) -> float:
         """Degrees of freedom of sum(shares * variances), by Satterthwaite (1946).
 
-        shares: (m,). The pool has every setting's variance in it, so that each variance's own
-        weight is counted over all the moderated ones.
+        shares: (m,). The pool has every setting's variance in it, so that each
+        variance's own weight is counted over all the moderated ones.
         """
         prior, total = self.prior_df, sum(self.df)
         pool = math.fsum(
@@ -61,19 +61,23 @@ class SeedNoise:
         return math.fsum(weights) ** 2 / math.fsum(squares)
 
 
-def seed_noise(groups: Sequence[Sequence[float]], scales: Sequence[float] = ()) -> SeedNoise | None:
+def seed_noise(
+    groups: Sequence[Sequence[float]], scales: Sequence[float] = ()
+) -> SeedNoise | None:
     """The noise of groups of trainings, a group for each setting, in their order.
 
-    None where no group has two trainings: nothing is known of the noise then. scales: variances
-    that the groups' own should be proportional to; those of a group whose scale is 0 count as they
-    are.
+    None where no group has two trainings: nothing is known of the noise then. scales:
+    variances that the groups' own should be proportional to; those of a group whose
+    scale is 0 count as they are.
     """
     own = tuple(map(variance_of, groups))
     df = tuple(max(0, len(each) - 1) for each in groups)
     if not sum(df):
         return None
     sizes = _relative(scales) or (1.0,) * len(own)
-    pooled = math.fsum(v / s * d for v, s, d in zip(own, sizes, df, strict=True)) / sum(df)
+    pooled = math.fsum(v / s * d for v, s, d in zip(own, sizes, df, strict=True)) / sum(
+        df
+    )
     return SeedNoise(own=own, df=df, pooled=pooled, scales=sizes)
 
 

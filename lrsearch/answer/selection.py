@@ -1,13 +1,14 @@
 """The luck of having been chosen: the search and its retests drawn anew, thousands of times.
 
-Each draw takes settings whose true costs are known, gives them the noise of rows and of seeds,
-chooses finalists and a best as the study did, and notes by how much the chosen one's measured cost
-missed its true one. The misses say how far the study's own choice is flattered and how far it may
-be off. This is the idea of BBC (Tsamardinos et al. 2018) with the rows' covariance in place of
-resampled rows: the noise of the rows stays when a setting is trained again, the noise of its seed
-does not.
+Each draw takes settings whose true costs are known, gives them the noise of rows and of
+seeds, chooses finalists and a best as the study did, and notes by how much the chosen
+one's measured cost missed its true one. The misses say how far the study's own choice
+is flattered and how far it may be off. This is the idea of BBC (Tsamardinos et al.
+2018) with the rows' covariance in place of resampled rows: the noise of the rows stays
+when a setting is trained again, the noise of its seed does not.
 
-A cost is the objective where less is better, and its negative where more is. Knows arrays only.
+A cost is the objective where less is better, and its negative where more is. Knows
+arrays only.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Integers: TypeAlias = NDArray[np.int64]
 
-DRAWS = 2000  # a quantile in the tail is then off by a twentieth of a standard deviation
-CAN_WIN = 4.0  # standard deviations from the best within which a setting may be the true best
+# a quantile in the tail is then off by a twentieth of a standard deviation
+DRAWS = 2000
+# standard deviations from the best within which a setting may be the true best
+CAN_WIN = 4.0
 MOST_MOVED = 1.0  # standard deviations by which a cost is drawn to the mean, at most
 
 
@@ -32,16 +35,17 @@ MOST_MOVED = 1.0  # standard deviations by which a cost is drawn to the mean, at
 class Race:
     """What was measured of m searched settings and of yours, and how noisy it is.
 
-    searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
-    where a setting has none. seeds: (m,) retests of each, 0 for none; of folds that were trained
-    several times, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances:
-    (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of these.
-    rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training:
-    (m + 1,) the part of the variances that is made row by row. carried: the part of a search
-    training's luck that the mean of its retests has, too: the search's fold is one of theirs.
-    overlap: the variance that folds add to a mean since their training rows overlap, in that of one
-    training. As a bound it widens the intervals, and flatters nobody. rows_df: the degrees of
-    freedom of `rows`.
+    searched: (m,) costs of the search's one training. retested: (m,) means of the
+    retests, NaN where a setting has none. seeds: (m,) retests of each, 0 for none; of
+    folds that were trained several times, as many as their mean is worth. yours_mean,
+    yours_seeds: of yours. variances: (m + 1,) of one training, yours last, as seeds
+    make it. df: the degrees of freedom of these. rows: (m + 1, m + 1) covariance of
+    what the rows of the split do to the costs. per_training: (m + 1,) the part of the
+    variances that is made row by row. carried: the part of a search training's luck
+    that the mean of its retests has, too: the search's fold is one of theirs. overlap:
+    the variance that folds add to a mean since their training rows overlap, in that of
+    one training. As a bound it widens the intervals, and flatters nobody. rows_df: the
+    degrees of freedom of `rows`.
     """
 
     searched: Floats
@@ -70,12 +74,13 @@ class Race:
 class Misses:
     """By how much measured costs missed the true ones, in each draw.
 
-    weights: (draws,) how much a draw counts, 1 in sum: as much as its chosen one is, in truth,
-    like the study's own. finalists: (draws, k) of the chosen, the best measured one first.
-    yours: (draws,). scales: (draws,) of a training's standard deviation, since the variances
-    themselves are estimates. first_seeds, yours_seeds: (draws,) the part that seeds made, of the
-    best and of yours, over a training's standard deviation. searched: (draws, m) costs of the
-    search's single trainings, and search_misses: (draws, m) theirs.
+    weights: (draws,) how much a draw counts, 1 in sum: as much as its chosen one is, in
+    truth, like the study's own. finalists: (draws, k) of the chosen, the best measured
+    one first. yours: (draws,). scales: (draws,) of a training's standard deviation,
+    since the variances themselves are estimates. first_seeds, yours_seeds: (draws,) the
+    part that seeds made, of the best and of yours, over a training's standard
+    deviation. searched: (draws, m) costs of the search's single trainings, and
+    search_misses: (draws, m) theirs.
     """
 
     weights: Floats
@@ -106,7 +111,9 @@ class Misses:
         import numpy as np
 
         first = np.argmin(self.searched[:, places], axis=1)
-        missed = np.take_along_axis(self.search_misses[:, places], first[:, None], axis=1)
+        missed = np.take_along_axis(
+            self.search_misses[:, places], first[:, None], axis=1
+        )
         return -float(missed.mean())
 
 
@@ -164,9 +171,9 @@ def _retest_anew(
 ) -> Floats:
     """(draws, k) what seeds do to the means of k finalists, over a training's deviation.
 
-    costs: (draws, k) with the luck of rows alone. All have the fewest seeds of the study at first.
-    Whichever leads gets as many as the study's best has, as in a race: a leader by the luck of few
-    seeds is found out.
+    costs: (draws, k) with the luck of rows alone. All have the fewest seeds of the
+    study at first. Whichever leads gets as many as the study's best has, as in a race:
+    a leader by the luck of few seeds is found out.
     """
     import numpy as np
 
@@ -198,15 +205,17 @@ def _carry(race: Race, luck: Floats, search_luck: Floats) -> Floats:
 def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:
     """(draws,) weights: how near the chosen one's true cost is to that of the study's own best.
 
-    A draw that chose a setting of another worth says little of the flattery of this one. Among
-    equals all draws count. The scale is the noise of the best's measured cost.
+    A draw that chose a setting of another worth says little of the flattery of this
+    one. Among equals all draws count. The scale is the noise of the best's measured
+    cost.
     """
     import numpy as np
 
     best = int(np.nanargmin(race.retested))
     scale = max(float(np.sqrt(_noise(race)[best])), 1e-300)
     away = 0.5 * ((centres[chosen] - centres[best]) / scale) ** 2
-    weights = np.exp(away.min() - away)  # of draws that are all far off, the nearest count
+    # of draws that are all far off, the nearest count
+    weights = np.exp(away.min() - away)
     found: Floats = weights / weights.sum()
     return found
 
@@ -214,9 +223,10 @@ def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:
 def true_costs(race: Race) -> Floats:
     """(m,) costs that the settings may truly have: measured ones without most of their luck.
 
-    The costs of settings that can win are drawn towards their mean as far as noise explains their
-    spread (James and Stein 1961), but by no more than `MOST_MOVED` standard deviations, so that one
-    that stands out keeps most of its lead (limited translation, Efron and Morris 1972).
+    The costs of settings that can win are drawn towards their mean as far as noise
+    explains their spread (James and Stein 1961), but by no more than `MOST_MOVED`
+    standard deviations, so that one that stands out keeps most of its lead (limited
+    translation, Efron and Morris 1972).
     """
     import numpy as np
 

@@ -1,7 +1,8 @@
 """What would settle an undecided verdict: more seeds, or how many rows.
 
-A verdict is likely (in 80 of 100 cases) once the standard error of the gain is its distance from
-what it must exclude, by 2.8: 1.96 for the interval and 0.84 for the power.
+A verdict is likely (in 80 of 100 cases) once the standard error of the gain is its
+distance from what it must exclude, by 2.8: 1.96 for the interval and 0.84 for the
+power.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def next_step(
     """What this verdict leads to; `over` says that the search has ended."""
     match verdict.decision:
         case Decision.BETTER:
-            return NextStep(action="take", text=f"Take it: {ways.say('export', study)}.")
+            return NextStep(
+                action="take", text=f"Take it: {ways.say('export', study)}."
+            )
         case Decision.AS_GOOD:
             return NextStep(action="keep", text="Keep yours.")
         case None:
@@ -58,9 +61,13 @@ def _wait(why: str, study: str, ways: Ways) -> NextStep:
     return NextStep(action="wait", text=text)
 
 
-def _first_retests(verdict: StudyVerdict, study: str, ways: Ways, *, over: bool) -> NextStep:
+def _first_retests(
+    verdict: StudyVerdict, study: str, ways: Ways, *, over: bool
+) -> NextStep:
     both = (verdict.challenger, verdict.yours)
-    if verdict.retested and any(each.retest.copies for each in both if each and each.retest):
+    if verdict.retested and any(
+        each.retest.copies for each in both if each and each.retest
+    ):
         text = "More seeds show nothing: let the seed reach the start values and the data's order."
         return NextStep(action="look", text=text)
     if not over:
@@ -73,7 +80,8 @@ def _settle(verdict: StudyVerdict, gain: Gain, study: str, ways: Ways) -> NextSt
     seeds, rows = needed(gain, verdict.margin, have=_fewest_seeds(verdict))
     split = "test" if verdict.test else "validation"
     if rows is None and seeds is not None:
-        seeds = -(-seeds // (gain.folds or 1)) * (gain.folds or 1)  # every fold as often
+        # every fold as often
+        seeds = -(-seeds // (gain.folds or 1)) * (gain.folds or 1)
         command = ways.say("retest", study, seeds=seeds)
         text = f"{seeds} seeds of each would probably settle it: {command}."
         return NextStep(action="retest", text=text, seeds=seeds)
@@ -83,7 +91,11 @@ def _settle(verdict: StudyVerdict, gain: Gain, study: str, ways: Ways) -> NextSt
             f"{rows:,} rows could, with {seeds} seeds of each."
         )
         return NextStep(action="rows", text=text, seeds=seeds, rows=rows)
-    if gain is verdict.validation and gain.folds and (times := _rows_times(gain, verdict.margin)):
+    if (
+        gain is verdict.validation
+        and gain.folds
+        and (times := _rows_times(gain, verdict.margin))
+    ):
         text = (
             "No number of seeds on these folds would probably settle it: about "
             f"{times} times the rows could."
@@ -101,8 +113,8 @@ def _fewest_seeds(verdict: StudyVerdict) -> int:
 def needed(gain: Gain, margin: float, *, have: int) -> tuple[int | None, int | None]:
     """Seeds of each setting, and rows of the split, that would probably settle it.
 
-    The rows are None where those that are there suffice. Both are None where nothing within reason
-    would.
+    The rows are None where those that are there suffice. Both are None where nothing
+    within reason would.
     """
     if gain.heavy_tailed:
         return _light_tailed(gain, margin, have=have)
@@ -128,7 +140,9 @@ def _rows_times(gain: Gain, margin: float) -> int | None:
     return times if 1 < times <= MOST_TIMES else None
 
 
-def _light_tailed(gain: Gain, margin: float, *, have: int) -> tuple[int | None, int | None]:
+def _light_tailed(
+    gain: Gain, margin: float, *, have: int
+) -> tuple[int | None, int | None]:
     """The same where a few rows carry the noise: rows of which twice the least would."""
     assert gain.rows is not None
     assert gain.carrying is not None

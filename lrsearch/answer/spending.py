@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 class Spent:
     """What was spent so far. A worker that trains several trials at once takes its device once."""
 
-    trainings: int  # begun, search trials and retests; however often one was interrupted
+    # begun, search trials and retests; however often one was interrupted
+    trainings: int
     epochs: int  # of the trainings that ended
     device_seconds: float
-    repeated_epochs: int  # trained by an attempt that was interrupted or lost, and once more
-    repeated_seconds: float  # of the device seconds, those in which nothing was trained that counts
+    # trained by an attempt that was interrupted or lost, and once more
+    repeated_epochs: int
+    # of the device seconds, those in which nothing was trained that counts
+    repeated_seconds: float
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -36,7 +39,10 @@ def spent_on(records: Trials, attempts: Sequence[AttemptRecord]) -> Spent:
     One that still runs counts up to the latest end.
     """
     latest = max((each.ended_at or each.started_at for each in attempts), default=0.0)
-    spans = [(each.worker or 0, each.started_at, each.ended_at or latest) for each in attempts]
+    spans = [
+        (each.worker or 0, each.started_at, each.ended_at or latest)
+        for each in attempts
+    ]
     useful = [
         (worker, start, end if each.kept_until is None else min(end, each.kept_until))
         for each, (worker, start, end) in zip(attempts, spans, strict=True)

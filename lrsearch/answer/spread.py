@@ -1,7 +1,7 @@
 """Retests in numbers: mean, spread, interval.
 
-Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a
-second to import.
+Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes
+most of a second to import.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ class Retested:
     lost: int = 0
     diverged: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
-    folds: tuple[int, ...] = ()  # of each value, in the order of `seeds`; none without folds
-    copies: bool = False  # all that these trainings logged is the same: their seeds change nothing
+    # of each value, in the order of `seeds`; none without folds
+    folds: tuple[int, ...] = ()
+    # all that these trainings logged is the same: their seeds change nothing
+    copies: bool = False
     bounds: Bounds = (None, None)
 
     @property
@@ -65,14 +67,18 @@ class Retested:
     def interval(self) -> tuple[float, float] | None:
         """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal.
 
-        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, as it must be. None of
-        fewer than two different trainings.
+        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, as it must
+        be. None of fewer than two different trainings.
         """
         if self.spread is None or self.mean is None:
             return None
         from scipy.special import stdtrit
 
-        half = float(stdtrit(self.n - 1, (1 + LEVEL) / 2)) * self.spread * math.sqrt(1 + 1 / self.n)
+        half = (
+            float(stdtrit(self.n - 1, (1 + LEVEL) / 2))
+            * self.spread
+            * math.sqrt(1 + 1 / self.n)
+        )
         return clip(self.mean - half, self.bounds), clip(self.mean + half, self.bounds)
 
     def to_json(self) -> dict[str, Json]:

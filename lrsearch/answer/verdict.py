@@ -1,9 +1,10 @@
 """The verdict: whether the best setting is better than yours on new data.
 
-*Better*: the 95 % interval of the gain lies above 0, and reaches above the margin. *As good*: the
-interval lies below the margin, so that yours is as good as what was found. *Undecided*: neither.
-A gain is positive where the challenger, the best setting other than yours, is better. With a test
-split, this split decides; the choice never depends on it.
+*Better*: the 95 % interval of the gain lies above 0, and reaches above the margin. *As
+good*: the interval lies below the margin, so that yours is as good as what was found.
+*Undecided*: neither. A gain is positive where the challenger, the best setting other
+than yours, is better. With a test split, this split decides; the choice never depends
+on it.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ class StudyVerdict:
     contradicted: bool = False  # the test split says the opposite of the validation
     chosen_among: int = 0  # settings that might have been chosen as well
     expected: Mapping[int, Expected] = field(default_factory=dict)  # by trial
-    # what the best single training of each optimizer is worth without the luck of the search
+    # what the best single training of each optimizer is worth without the luck of the
+    # search
     singles: Mapping[str, float] = field(default_factory=dict)
-    not_separable: tuple[int, ...] = ()  # retested trials that the best cannot be told from
+    # retested trials that the best cannot be told from
+    not_separable: tuple[int, ...] = ()
     no_rows: str = ""  # why rows are not counted, where a trial says so
 
     @property
@@ -103,9 +106,15 @@ def give_verdict(
 ) -> StudyVerdict:
     """The verdict of a study; `scores` are its row scores, where it has some."""
     yours, best = leaderboard.yours, leaderboard.best
-    values = [each.value for each in (yours, best) if each is not None and each.value is not None]
+    values = [
+        each.value
+        for each in (yours, best)
+        if each is not None and each.value is not None
+    ]
     compares = len(values) > 1 and not nothing_to_compare(records)
-    measured = measure(leaderboard, records, direction, scores or {}) if compares else None
+    measured = (
+        measure(leaderboard, records, direction, scores or {}) if compares else None
+    )
     begun = StudyVerdict(
         decision=Decision.UNDECIDED if compares else None,
         margin=margin.of(values[0] if values else None),
@@ -115,25 +124,39 @@ def give_verdict(
         not_separable=not_separable(leaderboard, direction, measured),
         no_rows=_no_rows(records),
     )
-    return begun if measured is None else _judge(measured, leaderboard, direction, begun)
+    return (
+        begun if measured is None else _judge(measured, leaderboard, direction, begun)
+    )
 
 
 def _no_rows(records: Trials) -> str:
     """Why trials have no row scores, as the first one's note says."""
-    notes = (note for each in records for note in each.notes if note.startswith(NO_ROW_SCORES))
+    notes = (
+        note
+        for each in records
+        for note in each.notes
+        if note.startswith(NO_ROW_SCORES)
+    )
     return next(notes, "").removeprefix(NO_ROW_SCORES)
 
 
 def _judge(
-    measured: Measured, leaderboard: Leaderboard, direction: Direction, begun: StudyVerdict
+    measured: Measured,
+    leaderboard: Leaderboard,
+    direction: Direction,
+    begun: StudyVerdict,
 ) -> StudyVerdict:
     misses = choose_anew(measured.race)
     validation = gain_on_validation(measured, misses)
     test = gain_on_test(measured, measured.test, misses) if measured.test else None
     contradicted = test is not None and _contradicts(validation, test, begun.margin)
     decision = (test or validation).decide(begun.margin)
-    leads = leaderboard.best is not None and leaderboard.best.trial == measured.challenger.trial
-    # A test split takes a verdict back and makes no choice: yours stays the best where it leads.
+    leads = (
+        leaderboard.best is not None
+        and leaderboard.best.trial == measured.challenger.trial
+    )
+    # A test split takes a verdict back and makes no choice: yours stays the best where
+    # it leads.
     if decision is Decision.BETTER and (contradicted or not leads):
         decision = Decision.UNDECIDED
     return replace(
@@ -146,9 +169,15 @@ def _judge(
         chosen_among=len(measured.trials),
         expected=expect_trainings(measured, leaderboard, direction, misses),
         singles=expect_singles(
-            measured, direction, misses, _by_optimizer(leaderboard), bounds=leaderboard.bounds
+            measured,
+            direction,
+            misses,
+            _by_optimizer(leaderboard),
+            bounds=leaderboard.bounds,
         ),
-        not_separable=_with_yours(begun.not_separable, measured, validation, leads=leads),
+        not_separable=_with_yours(
+            begun.not_separable, measured, validation, leads=leads
+        ),
     )
 
 

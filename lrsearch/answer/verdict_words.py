@@ -39,7 +39,11 @@ def _without_gain(verdict: StudyVerdict) -> str:
     yours = verdict.yours
     if verdict.decision is None:
         ends = (TrialState.DIVERGED, TrialState.FAILED)
-        state = f": yours {yours.state}" if yours is not None and yours.state in ends else ""
+        state = (
+            f": yours {yours.state}"
+            if yours is not None and yours.state in ends
+            else ""
+        )
         return f"No verdict{state or ': there is nothing to compare'}."
     if not verdict.retested:
         return f"Undecided: no fresh seeds compare the best with yours{_single_yours(verdict)}."
@@ -49,7 +53,13 @@ def _without_gain(verdict: StudyVerdict) -> str:
 def _single_yours(verdict: StudyVerdict) -> str:
     """What is known of yours where the few retests of a budget went to other settings."""
     yours, best = verdict.yours, verdict.challenger
-    if yours is None or best is None or yours.value is None or yours.seeds or not best.seeds:
+    if (
+        yours is None
+        or best is None
+        or yours.value is None
+        or yours.seeds
+        or not best.seeds
+    ):
         return " yet"
     return (
         f". One training of yours gave {yours.value:.3g}, and {_challenger(verdict)} gave "
@@ -97,7 +107,9 @@ def _change_text(gain: Gain) -> str:
     low, high = gain.interval
     if gain.value >= 0 or not low < 0 < high:
         return f"gains {gain_text(gain)}"
-    return f"loses {-gain.value:.3g} (from a loss of {-low:.3g} to a gain of {high:.3g})"
+    return (
+        f"loses {-gain.value:.3g} (from a loss of {-low:.3g} to a gain of {high:.3g})"
+    )
 
 
 def gain_text(gain: Gain) -> str:

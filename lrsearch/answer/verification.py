@@ -13,8 +13,8 @@ from lrsearch.answer.leaderboard import build_leaderboard
 from lrsearch.answer.ranking import find_yours, rank_trials
 from lrsearch.values import Json, Outcome, StudyRecord, TrialRecord, Trials, TrialState
 
-# Of the value: orders of summation differ between engines and machines, by up to 3e-4 after 50
-# updates of Adam at 1e-2 (docs/decisions.md).
+# Of the value: orders of summation differ between engines and machines, by up to 3e-4
+# after 50 updates of Adam at 1e-2 (docs/decisions.md).
 SAME = 1e-6
 _REPEATABLE = frozenset({TrialState.COMPLETE, TrialState.DIVERGED})
 
@@ -40,7 +40,9 @@ class Repetition:
     @property
     def verdict(self) -> str:
         """`same` up to float noise, `close` within the tolerance, else `differs`."""
-        if self.state != self.state_again or (self.value is None) != (self.value_again is None):
+        if self.state != self.state_again or (self.value is None) != (
+            self.value_again is None
+        ):
             return "differs"
         if self.value is None or self.difference is None:
             return "same"
@@ -62,15 +64,21 @@ class Repetition:
         }
 
 
-def choose_repetitions(study: StudyRecord, records: Trials, number: int) -> tuple[TrialRecord, ...]:
+def choose_repetitions(
+    study: StudyRecord, records: Trials, number: int
+) -> tuple[TrialRecord, ...]:
     """Choose trainings to make again: the answer's best, yours, others evenly over the ranking.
 
-    A diverged trial comes after these. Only trainings that ended by themselves, with their seed.
+    A diverged trial comes after these. Only trainings that ended by themselves, with
+    their seed.
     """
     able = [
         each
         for each in records
-        if each.is_search and each.state in _REPEATABLE and each.setting and each.seed is not None
+        if each.is_search
+        and each.state in _REPEATABLE
+        and each.setting
+        and each.seed is not None
     ]
     ranked = rank_trials(able, study.direction)
     best, mine = build_leaderboard(study.facts, records).best, find_yours(able)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None:
     """Show the answer of STUDY: whether the best setting beats yours on new data.
 
-    The verdict comes first: better, as good, or undecided. Seeds, the rows of the split and the
-    luck of having been chosen are counted.
+    The verdict comes first: better, as good, or undecided. Seeds, the rows of the split
+    and the luck of having been chosen are counted.
     """
     from lrsearch.answer import read_margin
     from lrsearch.report.answer_page import answer_text
@@ -83,10 +83,11 @@ def export(
 
     The Python stands beside model.compile.
 
-    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
-    exported with your own optimizer and schedule; where these cannot be written as code, the
-    command says why and exits with 1. The .keras file has the untrained model with its optimizer
-    and schedule; import lrsearch.keras before you load the file.
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the
+    run. Yours is exported with your own optimizer and schedule; where these cannot be
+    written as code, the command says why and exits with 1. The .keras file has the
+    untrained model with its optimizer and schedule; import lrsearch.keras before you
+    load the file.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.exporting import export_text
@@ -110,7 +111,11 @@ def export(
 
 
 def _write_keras(
-    record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
+    record: StudyRecord,
+    answer: Answer,
+    trial: int | None,
+    output: Path,
+    study_file: Path | None,
 ) -> None:
     from lrsearch.launch.common_steps import find_file
     from lrsearch.report.exporting import choose, search_seed
@@ -137,8 +142,9 @@ def _write_keras(
 def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Write all that is known of STUDY as one HTML page that needs no network.
 
-    The verdict, value against rate, schedules, curves, the trials, what was stopped, the cost, and
-    the code to train it again. It is for any browser, for print, and for a mail.
+    The verdict, value against rate, schedules, curves, the trials, what was stopped,
+    the cost, and the code to train it again. It is for any browser, for print, and for
+    a mail.
     """
     from lrsearch.report.html.gathering import gather
     from lrsearch.report.html.page import report_file, write_page
@@ -161,8 +167,8 @@ def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> N
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Draw STUDY as PNG and SVG files.
 
-    Value against rate with the regions that crawl and diverge, schedules, learning curves, the
-    best after k trials, optimizer by shape.
+    Value against rate with the regions that crawl and diverge, schedules, learning
+    curves, the best after k trials, optimizer by shape.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.pictures import write_plots
@@ -170,6 +176,8 @@ def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> Non
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
         answer = summarise(record, records)
-        written = write_plots(record, records, ledger.curves(record.id), answer, folder=output)
+        written = write_plots(
+            record, records, ledger.curves(record.id), answer, folder=output
+        )
     paths = [str(path) for path in written]
     echo(paths, "\n".join(f"wrote {path}" for path in paths), as_json=as_json)

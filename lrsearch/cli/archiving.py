@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 @study_file_option
 @stored_study_options
 def archive(
-    study: str, *, output: Path, study_file: Path | None, storage: str | None, as_json: bool
+    study: str,
+    *,
+    output: Path,
+    study_file: Path | None,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
     """Write STUDY as one zip: definition, versions, hardware, trials, curves and seeds.
 
-    All but the definition is there as CSV and as JSON. README.txt in it names the files. The data
-    that the study trains on are not in it.
+    All but the definition is there as CSV and as JSON. README.txt in it names the
+    files. The data that the study trains on are not in it.
     """
     from lrsearch.report.archive import archive_files, write_archive
 
@@ -46,7 +51,12 @@ def archive(
         files = archive_files(_history(ledger, record), sources)
     with refuse_unwritable(output):
         write_archive(output, files)
-    data = {"study": study, "path": str(output), "files": sorted(files), "definition": not why}
+    data = {
+        "study": study,
+        "path": str(output),
+        "files": sorted(files),
+        "definition": not why,
+    }
     missing = f" Without its definition: {why}" if why else ""
     echo(data, f"wrote {output}: {len(files)} files.{missing}", as_json=as_json)
 
@@ -107,8 +117,8 @@ def verify(
 ) -> None:
     """Train some trials of an ARCHIVE again, under their seeds, and compare.
 
-    Runs the archived study file: verify archives of people you trust. Leaves with 1 where a result
-    differs by more than the study's seeds do.
+    Runs the archived study file: verify archives of people you trust. Leaves with 1
+    where a result differs by more than the study's seeds do.
     """
     from lrsearch.launch.verifying import verify as train_again
     from lrsearch.report.verification_page import verification_text
@@ -120,7 +130,9 @@ def verify(
         found = train_again(
             archive, trials=trials, engine=engine, study_file=study_file, begins=say
         )
-    text = verification_text(found.study, found.repetitions, found.other_versions, width=columns())
+    text = verification_text(
+        found.study, found.repetitions, found.other_versions, width=columns()
+    )
     echo(found.to_json(), text, as_json=as_json)
     if not found.holds:
         raise click.exceptions.Exit(1)

@@ -18,7 +18,8 @@ from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
 FOLDER = "lrsearch-background"
-# The bill is known once an engine has timed its steps; a caller may have two minutes in all.
+# The bill is known once an engine has timed its steps; a caller may have two minutes in
+# all.
 BILL_SECONDS = 90.0
 WAIT_SECONDS = 90  # of the command that is offered for waiting
 _POLL_SECONDS = 0.2
@@ -110,7 +111,8 @@ def _start(words: Sequence[str], study: str, storage: str | None) -> Background:
 def wait_for_bill(search: Background) -> dict[str, Json] | None:
     """Wait until the bill is known, and return it; None where it is not known in time.
 
-    A search that fails meanwhile ends this command alike, with its output and its exit code.
+    A search that fails meanwhile ends this command alike, with its output and its exit
+    code.
     """
     until = time.monotonic() + BILL_SECONDS
     while time.monotonic() < until:
@@ -128,7 +130,8 @@ def wait_for_bill(search: Background) -> dict[str, Json] | None:
 
 def _read_bill(log: Path) -> dict[str, Json] | None:
     """The bill by the messages of a log; None where none has come."""
-    from lrsearch.messages import Event, Message, StudyBill
+    from lrsearch.events import Event
+    from lrsearch.messages import Message, StudyBill
     from lrsearch.progress.state import ProgressState
     from lrsearch.report.bill import bill_text
 

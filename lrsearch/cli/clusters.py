@@ -27,7 +27,9 @@ cluster_options = combine(
         type=click.Choice(CLUSTERS),
         help="Let a cluster start --workers tasks, each with one worker.",
     ),
-    click.option("--dry-run", is_flag=True, help="With --on: print what would be submitted."),
+    click.option(
+        "--dry-run", is_flag=True, help="With --on: print what would be submitted."
+    ),
     click.option("--image", help="With --on k8s: the container's image."),
 )
 leave_by_option = time_option(
@@ -54,10 +56,14 @@ def check_cluster_options(
         raise InvalidValue("--dry-run", got="given", allowed="left out without --on")
     if on is None and flags:
         extra = f"Got unexpected extra arguments ({' '.join(flags)})"
-        raise click.UsageError(f"{extra}: what follows -- needs --on slurm, k8s or ray.")
+        raise click.UsageError(
+            f"{extra}: what follows -- needs --on slurm, k8s or ray."
+        )
 
 
-def make_tasks(study: str, flags: tuple[str, ...], options: dict[str, Any]) -> WorkerTasks:
+def make_tasks(
+    study: str, flags: tuple[str, ...], options: dict[str, Any]
+) -> WorkerTasks:
     """Make the tasks of what `lrsearch attach --on` was given. Raises MissingOption."""
     from lrsearch.clusters import WorkerTasks
 
@@ -70,7 +76,9 @@ def make_tasks(study: str, flags: tuple[str, ...], options: dict[str, Any]) -> W
         study=study,
         workers=options["workers"],
         options=given_words(context, without=_OURS),
-        until=options["until"] if source is click.core.ParameterSource.COMMANDLINE else None,
+        until=options["until"]
+        if source is click.core.ParameterSource.COMMANDLINE
+        else None,
         flags=flags,
         image=options["image"],
         gpu=(options["devices"] or "").startswith("gpu"),

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument(
-    "studies", nargs=-1, required=True, metavar="STUDY...", shell_complete=complete_study
+    "studies",
+    nargs=-1,
+    required=True,
+    metavar="STUDY...",
+    shell_complete=complete_study,
 )
 @click.option(
     "--by",
@@ -37,7 +41,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="First train until each has N quasi-random trials, in a companion: STUDY-by-optimizer.",
 )
-@click.option("--methods", is_flag=True, help="Print a paragraph and a table for a paper.")
+@click.option(
+    "--methods", is_flag=True, help="Print a paragraph and a table for a paper."
+)
 @more_training_options
 def compare(
     studies: tuple[str, ...],
@@ -51,10 +57,10 @@ def compare(
 ) -> None:
     """Compare the optimizers or schedules of STUDY at equal numbers of trials.
 
-    Says the best value to expect after k trials, with intervals. A verdict takes equal numbers of
-    quasi-random trials, which --top-up trains; trials that a search chose are described only. An
-    optimizer whose best rate lies at the end of its range gets no verdict. Of several studies it
-    also gives performance profiles.
+    Says the best value to expect after k trials, with intervals. A verdict takes equal
+    numbers of quasi-random trials, which --top-up trains; trials that a search chose
+    are described only. An optimizer whose best rate lies at the end of its range gets
+    no verdict. Of several studies it also gives performance profiles.
     """
     search, machine = take_options(options)
     if top_up is not None:
@@ -63,7 +69,13 @@ def compare(
         for name in studies:
             with show_progress(as_json=as_json, **options) as listen:
                 train_more(
-                    name, top_up, search, machine, by=by, study_file=study_file, listen=listen
+                    name,
+                    top_up,
+                    search,
+                    machine,
+                    by=by,
+                    study_file=study_file,
+                    listen=listen,
                 )
     _print(_read(studies, machine.storage, by), by=by, methods=methods, as_json=as_json)
 
@@ -80,13 +92,19 @@ def _read(studies: tuple[str, ...], storage: str | None, by: str) -> list[Compar
             companion = find_companion(ledger, study, by)
             source = companion or study
             records = ledger.trials(source.id)
-            found.append(compare_arms(study, source, records, by=by, equal=companion is not None))
+            found.append(
+                compare_arms(study, source, records, by=by, equal=companion is not None)
+            )
     return found
 
 
 def _print(found: list[Comparison], *, by: str, methods: bool, as_json: bool) -> None:
     from lrsearch.answer.arms import TAUS, profiles_of
-    from lrsearch.report.comparison_page import comparison_text, methods_text, profiles_text
+    from lrsearch.report.comparison_page import (
+        comparison_text,
+        methods_text,
+        profiles_text,
+    )
 
     compared = [one for one in found if one.arms]
     profiles = profiles_of(compared) if len(compared) > 1 else {}

@@ -18,8 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LRSEARCH_COMPLETE"  # click's, from the program's name
-# click's own script splits at the colon of a URL and at a blank in a name. It also needs bash 4.4,
-# and macOS has 3.2.
+# click's own script splits at the colon of a URL and at a blank in a name. It also
+# needs bash 4.4, and macOS has 3.2.
 _BASH = r"""
 _lrsearch_completion() {
     local line kind value
@@ -65,8 +65,8 @@ add_completion_class(Bash)
 def completion(shell: str) -> None:
     """Print the script that lets SHELL complete commands, options, studies and trials.
 
-    For bash and zsh: eval "$(lrsearch completion bash)" in ~/.bashrc or ~/.zshrc. For fish:
-    lrsearch completion fish > ~/.config/fish/completions/lrsearch.fish.
+    For bash and zsh: eval "$(lrsearch completion bash)" in ~/.bashrc or ~/.zshrc. For
+    fish: lrsearch completion fish > ~/.config/fish/completions/lrsearch.fish.
     """
     from lrsearch.cli.main import cli
 
@@ -75,10 +75,16 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "lrsearch", VARIABLE).source().rstrip())
 
 
-def complete_study(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_study(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[str]:
     from lrsearch.storage.names import study_names
 
-    return [each for each in study_names(ctx.params.get("storage")) if each.startswith(incomplete)]
+    return [
+        each
+        for each in study_names(ctx.params.get("storage"))
+        if each.startswith(incomplete)
+    ]
 
 
 def _trials(ctx: click.Context, incomplete: str) -> list[str]:
@@ -90,7 +96,9 @@ def _trials(ctx: click.Context, incomplete: str) -> list[str]:
     return [each for each in names if each.startswith(incomplete)]
 
 
-def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_trial(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[str]:
     """Complete a trial or a retest: `7`, `7/2`."""
     return _trials(ctx, incomplete)
 

@@ -20,7 +20,11 @@ from lrsearch.cli.options import storage_option
     help="Address to serve; another than this machine's needs a token.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="0: a free one.",
 )
 @click.option(
     "--allow-notes",
@@ -34,13 +38,16 @@ from lrsearch.cli.options import storage_option
     help="The path under which a proxy shows it, such as /lrsearch. [default: none]",
 )
 @storage_option
-def dashboard(*, host: str, port: int, allow_notes: bool, prefix: str, storage: str | None) -> None:
+def dashboard(
+    *, host: str, port: int, allow_notes: bool, prefix: str, storage: str | None
+) -> None:
     """Show all studies and their live reports in a browser, read-only; Ctrl-C ends it.
 
-    A study's report renews itself while the study runs; optuna-dashboard stands beside it.
+    A study's report renews itself while the study runs; optuna-dashboard stands beside
+    it.
 
-    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in the file
-    that LRSEARCH_DASHBOARD_TOKEN_FILE names.
+    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in
+    the file that LRSEARCH_DASHBOARD_TOKEN_FILE names.
     """
     from lrsearch.dashboard import serve
 

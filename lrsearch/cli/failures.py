@@ -1,7 +1,7 @@
 """Converts errors to JSON documents, for --json.
 
-Every document has the keys of `LrSearchError.to_json`. The document of a click error names the
-option, its value and the values that the option takes.
+Every document has the keys of `LrSearchError.to_json`. The document of a click error
+names the option, its value and the values that the option takes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def error_to_json(error: BaseException, arguments: Sequence[str]) -> dict[str, A
             "exit_code": 130,
             "retryable": interrupted,
         }
-    return document | {name: plain(value) for name, value in _parts(error, arguments).items()}
+    return document | {
+        name: plain(value) for name, value in _parts(error, arguments).items()
+    }
 
 
 def _text(error: BaseException) -> str:
@@ -63,7 +65,9 @@ def _text(error: BaseException) -> str:
 def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
     """The error's own field, got, allowed and fix."""
     if isinstance(error, click.NoSuchOption):
-        options = (each.opts for each in _parameters(error) if isinstance(each, click.Option))
+        options = (
+            each.opts for each in _parameters(error) if isinstance(each, click.Option)
+        )
         known = [name for names in options for name in names if name.startswith("--")]
         name, near = error.option_name, nearest_name(error.option_name, known)
         fix = f"Did you mean {near}?" if near else None
@@ -75,8 +79,14 @@ def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
         given = {} if missing else {"got": _find_value(error, arguments)}
         own = {name: getattr(error, name, None) for name in ("got", "allowed", "fix")}
         own = {name: value for name, value in own.items() if value}
-        return {"field": _name(error.param)} | given | _allowed_values(error.param) | own
-    return {name: getattr(error, name) for name in ("field", "allowed") if hasattr(error, name)}
+        return (
+            {"field": _name(error.param)} | given | _allowed_values(error.param) | own
+        )
+    return {
+        name: getattr(error, name)
+        for name in ("field", "allowed")
+        if hasattr(error, name)
+    }
 
 
 def _parameters(error: click.UsageError) -> list[click.Parameter]:

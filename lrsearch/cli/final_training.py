@@ -59,8 +59,8 @@ def train(
 ) -> None:
     """Train the best setting of STUDY once more, on a fresh seed, and save the model.
 
-    It says whether the value lies in the interval that the retests gave. Keras alone loads the
-    file: it holds no schedule of ours.
+    It says whether the value lies in the interval that the retests gave. Keras alone
+    loads the file: it holds no schedule of ours.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.exporting import choose
@@ -80,12 +80,17 @@ def train(
 @study_file_option
 @json_option
 def replay(
-    file: Path, *, output: Path, epochs: int | None, study_file: Path | None, as_json: bool
+    file: Path,
+    *,
+    output: Path,
+    epochs: int | None,
+    study_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Train the setting in an exported FILE once more, and save the model.
 
-    FILE comes from `lrsearch export --format json`. No database is needed, but the study's file
-    is: it must be the one that was searched.
+    FILE comes from `lrsearch export --format json`. No database is needed, but the
+    study's file is: it must be the one that was searched.
     """
     from lrsearch.report.recipe import read_recipe
 
@@ -94,7 +99,12 @@ def replay(
 
 
 def _train(
-    recipe: Recipe, output: Path, epochs: int | None, study_file: Path | None, *, as_json: bool
+    recipe: Recipe,
+    output: Path,
+    epochs: int | None,
+    study_file: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     from lrsearch.launch.common_steps import find_file
     from lrsearch.report.final_page import final_data, final_text
@@ -113,7 +123,9 @@ def _train(
         )
     if outcome.left:
         raise KeyboardInterrupt
-    data = final_data(recipe, outcome, seed=seed, epochs=epochs, problem=problem, output=output)
+    data = final_data(
+        recipe, outcome, seed=seed, epochs=epochs, problem=problem, output=output
+    )
     _check_end(outcome, recipe)
     echo(data, final_text(recipe, data), as_json=as_json)
 

@@ -30,13 +30,24 @@ from lrsearch.cli import (
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
-from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
+from lrsearch.errors import (
+    EnvironmentProblem,
+    LrSearchError,
+    StudyBroken,
+    StudyFileError,
+)
 from lrsearch.machine import check_system
 from lrsearch.version import VERSION
 
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
-    "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Answers": (
+        answers.best,
+        answers.report,
+        answers.export,
+        answers.plot,
+        dashboard.dashboard,
+    ),
     "Hand on": (
         final_training.train,
         final_training.replay,
@@ -76,23 +87,29 @@ class Commands(Group):
             fix = "Free some room, or send the output elsewhere."
             raise EnvironmentProblem(text, fix=fix) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         del ctx
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(
-                    [(each.name or "", each.get_short_help_str(90)) for each in commands]
+                    [
+                        (each.name or "", each.get_short_help_str(90))
+                        for each in commands
+                    ]
                 )
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(VERSION, message="lrsearch %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(*, debug: bool) -> None:
-    """Learn which optimizer, peak learning rate and schedule to train a Keras model with, and how
-    sure to be.
+    """Learn which optimizer, peak learning rate and schedule to train a Keras model
+    with, and how sure to be.
 
     Begin with `lrsearch new-study FILE` and `lrsearch start-study FILE`.
     """
@@ -129,7 +146,9 @@ def _print_error(error: BaseException, *, debug: bool) -> int:
 
     A bug of ours is raised again, with its traceback.
     """
-    if not isinstance(error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)):
+    if not isinstance(
+        error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)
+    ):
         raise error
     with suppress(OSError):
         if isinstance(error, LrSearchError):

@@ -41,9 +41,16 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
     message = f"{study} is {state.value}: there is nothing to stop."
     if state is wanted:
-        trials, resume = count_text(running, "running trial"), f"lrsearch resume {quote(study)}"
+        trials, resume = (
+            count_text(running, "running trial"),
+            f"lrsearch resume {quote(study)}",
+        )
         message = f"{trials} {ends}; {resume} lets workers go on."
-    echo({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
+    echo(
+        {"study": study, "state": state.value, "running": running},
+        message,
+        as_json=as_json,
+    )
 
 
 @click.command("resume")
@@ -60,11 +67,17 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
         fix = _MORE[state].format(quote(study))
-        raise Refused(f"{study} is {state.value}, and nothing is left to train.", fix=fix)
+        raise Refused(
+            f"{study} is {state.value}, and nothing is left to train.", fix=fix
+        )
     waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
     trials = count_text(waiting, "trial")
     message = f"{study} is open. {trials} to train; attach workers with: {command}"
-    echo({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
+    echo(
+        {"study": study, "state": state.value, "waiting": waiting},
+        message,
+        as_json=as_json,
+    )
 
 
 @click.command("extend")
@@ -91,28 +104,40 @@ def extend(
             allowed=["--trials N", "--trainings N", "--timeout TIME"],
         )
     if trials is not None and trainings is not None and trials > trainings:
-        raise click.UsageError(f"--trials must be at most the {trainings} of --trainings.")
+        raise click.UsageError(
+            f"--trials must be at most the {trainings} of --trainings."
+        )
     with open_study(study, storage) as (ledger, record):
         extended = ledger.extend(
             record.id, trials=trials, trainings=trainings, timeout_seconds=timeout
         )
-    budget = count_text(extended.trials, "trial") if extended.trials else "any number of trials"
+    budget = (
+        count_text(extended.trials, "trial")
+        if extended.trials
+        else "any number of trials"
+    )
     limit = (
         f" and {count_text(extended.trainings, 'training')} with retests"
         if extended.trainings
         else ""
     )
-    message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
+    message = (
+        f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
+    )
     totals = {"budget": extended.trials, "trainings": extended.trainings}
-    echo({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
+    echo(
+        {"study": study, **totals, "state": extended.state.value},
+        message,
+        as_json=as_json,
+    )
 
 
 @click.command("retry")
 @click.option("--failed", is_flag=True, required=True, help="Every failed trial.")
 @stored_study_options
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
-    """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a
-    broken study is open again.
+    """Train failed settings of STUDY once more, as new trials; the budget rises by as
+    many, and a broken study is open again.
     """
     from lrsearch.answer.words import count_text
 
@@ -120,15 +145,18 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     with open_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
-    waiting = (
-        f"{count_text(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
-    )
+    failed_text = count_text(len(numbers), "failed trial")
+    waiting = f"{failed_text} to be trained again; {_next(study, state)}"
     message = (
         waiting
         if numbers
         else f"no trial of {study} has failed and waits for a retry: nothing was changed."
     )
-    echo({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
+    echo(
+        {"study": study, "enqueued": numbers, "state": state.value},
+        message,
+        as_json=as_json,
+    )
 
 
 @click.command("delete")
@@ -136,7 +164,12 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 @checkpoints_option
 @stored_study_options
 def delete(
-    study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
+    study: str,
+    *,
+    yes: bool,
+    checkpoints: str | None,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
     from lrsearch.answer.words import count_text
@@ -147,7 +180,9 @@ def delete(
         counts = ledger.counts(record.id)
         if not yes:
             click.confirm(
-                f"Delete {study} and its {count_text(counts.total, 'trial')}?", abort=True, err=True
+                f"Delete {study} and its {count_text(counts.total, 'trial')}?",
+                abort=True,
+                err=True,
             )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))

@@ -1,7 +1,7 @@
 """Options that several commands share, and the values that the options make.
 
-An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part of the
-search space; `take_options` builds the values.
+An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part
+of the search space; `take_options` builds the values.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ import click
 
 from lrsearch.choices import CHOICES, SPACE
 from lrsearch.cli.completing import study_argument
-from lrsearch.cli.parsing import duration, extras, names, numbers, peak_rates, size, sizes
+from lrsearch.cli.parsing import (
+    duration,
+    extras,
+    names,
+    numbers,
+    peak_rates,
+    size,
+    sizes,
+)
 from lrsearch.errors import InvalidValue, UnknownName
 
 if TYPE_CHECKING:
-    from lrsearch.messages import Listener
+    from lrsearch.events import Listener
     from lrsearch.options import MachineOptions, SearchOptions
     from lrsearch.values import Json
 
@@ -33,7 +41,11 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if (
+            args
+            and self.get_command(ctx, args[0]) is None
+            and not args[0].startswith("-")
+        ):
             raise UnknownName("command", got=args[0], known=self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
@@ -69,11 +81,15 @@ storage_option = click.option(
     help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] "
     "A URL with a password belongs into the variable, not on the command line.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON for programs."
+)
 stored_study_options = combine(study_argument, storage_option, json_option)
 
 devices_option = click.option(
-    "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
+    "--devices",
+    metavar="LIST",
+    help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]",
 )
 checkpoints_option = click.option(
     "--checkpoints",
@@ -82,10 +98,16 @@ checkpoints_option = click.option(
 )
 space_options = combine(
     click.option(
-        "--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."
+        "--optimizers",
+        callback=names,
+        metavar="A,B,...",
+        help="Search these optimizers.",
     ),
     click.option(
-        "--schedules", callback=names, metavar="A,B,...", help="Search these schedule shapes."
+        "--schedules",
+        callback=names,
+        metavar="A,B,...",
+        help="Search these schedule shapes.",
     ),
     click.option(
         "--learning-rate",
@@ -107,7 +129,12 @@ space_options = combine(
         metavar="F|LOW,HIGH",
         help="Final rate, as a fraction of the peak.",
     ),
-    click.option("--batch-size", callback=sizes, metavar="N,...", help="Search these batch sizes."),
+    click.option(
+        "--batch-size",
+        callback=sizes,
+        metavar="N,...",
+        help="Search these batch sizes.",
+    ),
     click.option(
         "--extra",
         callback=extras,
@@ -144,7 +171,10 @@ worker_options = combine(
 output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
     click.option(
-        "--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."
+        "--verbose",
+        "-v",
+        is_flag=True,
+        help="Say more, and show what the study file prints.",
     ),
     click.option(
         "--log-file",
@@ -163,12 +193,18 @@ search_options = combine(
         type=int,
         help="The study's total of trainings, retests included: exactly so many.",
     ),
-    time_option("--timeout", "End within this time from now, retests included: 90s, 45m, 8h."),
-    click.option(
-        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: auto]"
+    time_option(
+        "--timeout", "End within this time from now, retests included: 90s, 45m, 8h."
     ),
     click.option(
-        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"
+        "--sampler",
+        type=_choice("sampler"),
+        help="What proposes settings. [default: auto]",
+    ),
+    click.option(
+        "--pruner",
+        type=_choice("pruner"),
+        help="What stops weak trials early. [default: auto]",
     ),
     click.option(
         "--seed",
@@ -181,7 +217,9 @@ search_options = combine(
         help="Fresh seeds for the best three and yours at the end; 0: none. [default: 3]",
     ),
     click.option(
-        "--retries", type=int, help="Attempts that a trial may lose with its worker. [default: 2]"
+        "--retries",
+        type=int,
+        help="Attempts that a trial may lose with its worker. [default: 2]",
     ),
 )
 training_options = combine(
@@ -230,7 +268,8 @@ study_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Its file here. [default: the path it was started with]",
 )
-# Of the commands that train more of a stored study and show the answer: retest, compare.
+# Of the commands that train more of a stored study and show the answer: retest,
+# compare.
 more_training_options = combine(
     storage_option,
     study_file_option,
@@ -282,10 +321,13 @@ def show_progress(
     log_file: str | None,
 ) -> AbstractContextManager[Listener]:
     """Show progress by the output options, none with --json; `tracker` hears all of it, too."""
-    from lrsearch.progress import watching  # late: this import takes longer than all of --help
+    # late: this import takes longer than all of --help
+    from lrsearch.progress import watching
 
     quiet = quiet or as_json
-    return watching.show_progress(tracker, quiet=quiet, verbose=verbose, log_file=log_file)
+    return watching.show_progress(
+        tracker, quiet=quiet, verbose=verbose, log_file=log_file
+    )
 
 
 def echo(data: Json, text: str, *, as_json: bool) -> None:

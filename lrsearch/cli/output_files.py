@@ -41,4 +41,6 @@ def refuse_unwritable(file: Path, *, field: str = "--output") -> Iterator[None]:
         yield
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidValue(field, got=str(file), allowed=allowed, fix="Give another one.") from None
+        raise InvalidValue(
+            field, got=str(file), allowed=allowed, fix="Give another one."
+        ) from None

@@ -27,7 +27,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 def _read(read: Callable[[str], T]) -> Callback[T]:
     """Make a callback for click, which leaves an option that is not given at None."""
 
-    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> T | None:
+    def callback(
+        _ctx: click.Context, _param: click.Parameter, value: str | None
+    ) -> T | None:
         return None if value is None else read(value)
 
     return callback
@@ -100,7 +102,9 @@ def peak_rates(
     if len(values) > 1:
         fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
         allowed = "LOW,HIGH, or NAME=LOW,HIGH several times"
-        raise BadOption("does not go together", got=list(values), allowed=allowed, fix=fix)
+        raise BadOption(
+            "does not go together", got=list(values), allowed=allowed, fix=fix
+        )
     return _numbers(values[0]) if values else None
 
 
@@ -119,7 +123,9 @@ def _extra(text: str) -> tuple[str, Json]:
     if mark and len(ends) == 1 and len(choices) > 1:
         return name, {"choices": [_plain(each) for each in choices]}
     allowed = "NAME=LOW,HIGH or NAME=A/B/C"
-    raise BadOption("is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed=allowed)
+    raise BadOption(
+        "is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed=allowed
+    )
 
 
 def _plain(text: str) -> Json:

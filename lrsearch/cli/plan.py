@@ -19,8 +19,8 @@ def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
 
     Takes the options of start-study.
 
-    A few steps are trained to time them, and nothing is stored. For a study that exists, the
-    command estimates the rest.
+    A few steps are trained to time them, and nothing is stored. For a study that
+    exists, the command estimates the rest.
     """
     from lrsearch.launch.estimating import plan_study
     from lrsearch.report.bill import bill_text, plan_text

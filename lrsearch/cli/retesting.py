@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     help="So many retests in all: the best five and yours once, then the best against whatever it "
     "is hardest to tell from, until it is told apart or N are spent.",
 )
-@click.option("--plan-only", is_flag=True, help="Add them and leave; attached workers train them.")
+@click.option(
+    "--plan-only", is_flag=True, help="Add them and leave; attached workers train them."
+)
 @log_to_option
 @more_training_options
 def retest(
@@ -70,9 +72,9 @@ def retest(
 
     All settings share their seeds.
 
-    Earlier retests count: --seeds 7 trains four more of a setting with three. A finished study is
-    open again for its retests alone. While the search goes on, nothing is trained here: the
-    retests at its end have these seeds and settings.
+    Earlier retests count: --seeds 7 trains four more of a setting with three. A
+    finished study is open again for its retests alone. While the search goes on,
+    nothing is trained here: the retests at its end have these seeds and settings.
     """
     from lrsearch.launch.racing import race
     from lrsearch.launch.retesting import retest as train_retests
@@ -82,11 +84,17 @@ def retest(
         text = "say how far: --seeds N in all, --top N settings, --trial N, or --total N retests."
         raise click.UsageError(text)
     if total and (seeds or top or trials):
-        raise click.UsageError("--total chooses settings and seeds itself: give it alone.")
+        raise click.UsageError(
+            "--total chooses settings and seeds itself: give it alone."
+        )
     search, machine = take_options(options)
     with track(log_to, machine) as tracker:
         with show_progress(tracker, as_json=as_json, **options) as listen:
-            common: Any = {"plan_only": plan_only, "study_file": study_file, "listen": listen}
+            common: Any = {
+                "plan_only": plan_only,
+                "study_file": study_file,
+                "listen": listen,
+            }
             added: Race | RetestsAdded
             if total:
                 added = race(study, total, search, machine, **common)
@@ -94,7 +102,9 @@ def retest(
                 wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
                 added = train_retests(study, wanted, search, machine, **common)
         if added.taken.over and not plan_only and not added.study.state.is_stopped:
-            print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
+            print_answer(
+                study, machine.storage, as_json=as_json, beside=added.to_json()
+            )
             return
     data = {**added.to_json(), "answer": None}
     echo(data, f"{added}. {added.next_step}".strip(), as_json=as_json)

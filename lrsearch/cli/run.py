@@ -53,11 +53,15 @@ def new_study(file: Path) -> None:
 
     if file.suffix != ".py":
         fix = f"Call it {file.name}.py."
-        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py", fix=fix)
+        raise InvalidValue(
+            "FILE", got=str(file), allowed="a name that ends in .py", fix=fix
+        )
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
         new = "a file that does not exist yet"
-        raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
+        raise InvalidValue(
+            "FILE", got=str(file), allowed=new, fix="Choose another name."
+        )
     check_folder(file, field="FILE")
     with refuse_unwritable(file, field="FILE"):
         file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
@@ -94,8 +98,9 @@ def start_study(
 
     It ends with the answer.
 
-    A study that exists goes on, if its definition is the same; --trials is its total, so a larger
-    number adds trials. Ctrl-C puts running trials back; a second Ctrl-C ends the command at once.
+    A study that exists goes on, if its definition is the same; --trials is its total,
+    so a larger number adds trials. Ctrl-C puts running trials back; a second Ctrl-C
+    ends the command at once.
     """
     search, machine = take_options(options)  # --timeout counts from here
     if background:
@@ -108,7 +113,9 @@ def start_study(
 
     with track(log_to, machine) as tracker:
         with show_progress(tracker, as_json=as_json, **options) as listen:
-            study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
+            study = run_study(
+                study_file, search, machine, create_only=create_only, listen=listen
+            )
         if not create_only:
             print_answer(study.name, machine.storage, as_json=as_json)
             return
@@ -130,21 +137,29 @@ def start_study(
 @log_to_option
 @output_options
 @json_option
-def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def attach(
+    study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
     """Train trials of STUDY with this machine's workers too.
 
     The study may run elsewhere, or have been stopped.
 
-    Any number of machines may attach and leave at any time; the budget stays exact. With --on, a
-    cluster starts the workers, and what follows -- goes to the cluster's own command.
+    Any number of machines may attach and leave at any time; the budget stays exact.
+    With --on, a cluster starts the workers, and what follows -- goes to the cluster's
+    own command.
     """
     on, dry_run, image = (options.pop(name) for name in ("on", "dry_run", "image"))
     check_cluster_options(on, dry_run=dry_run, image=image, flags=flags)
     if on is not None:
         tasks = make_tasks(study, flags, {**options, "image": image})
-        submit_tasks(on, tasks, dry_run=dry_run, storage=options["storage"], as_json=as_json)
+        submit_tasks(
+            on, tasks, dry_run=dry_run, storage=options["storage"], as_json=as_json
+        )
         return
-    study_file, leave_by = options.pop("study_file"), leaving_time(options.pop("leave_by"))
+    study_file, leave_by = (
+        options.pop("study_file"),
+        leaving_time(options.pop("leave_by")),
+    )
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 
@@ -154,7 +169,12 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
         show_progress(tracker, as_json=as_json, **options) as listen,
     ):
         record = attach_workers(
-            study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
+            study,
+            search,
+            machine,
+            study_file=study_file,
+            leave_by=leave_by,
+            listen=listen,
         )
     state = record.state.value
     answer = f"{study} is {state}. Its answer: lrsearch best {quote(study)}"
@@ -163,9 +183,11 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
         check_result(record, ledger.trials(record.id))
 
 
-def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:
-    """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
-    `beside`, where that is given.
+def print_answer(
+    name: str, storage: str | None, *, as_json: bool, beside: Json = None
+) -> None:
+    """Print the study's answer as `lrsearch best` does, and what to do next; as JSON
+    within `beside`, where that is given.
     """
     from lrsearch.report.answer_page import answer_text
     from lrsearch.report.reading import read_answer
@@ -174,7 +196,11 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
         records = ledger.trials(record.id)
         answer = read_answer(ledger, record, records)
     if as_json:
-        echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
+        echo_json(
+            answer.to_json()
+            if beside is None
+            else {**beside, "answer": answer.to_json()}
+        )
         check_result(record, records)
         return
     click.echo(answer_text(answer, width=columns()))

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 @click.command("doctor")
 @click.argument(
-    "study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+    "study_file",
+    required=False,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @devices_option
 @storage_option
@@ -57,8 +59,8 @@ def doctor(
 def _check_text(check: Check, width: int | None) -> str:
     """A finding's line.
 
-    A good finding is cut to the terminal's width; another one is broken into lines, so that nothing
-    is lost.
+    A good finding is cut to the terminal's width; another one is broken into lines, so
+    that nothing is lost.
     """
     from lrsearch.report.layout import paragraph, shorten
 
@@ -92,12 +94,14 @@ folder_option = click.option(
     help="Address to serve; '*' for every address of this host.",
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), help="[default: a free one, kept over restarts]"
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="[default: a free one, kept over restarts]",
 )
 @json_option
 def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None:
-    """Start the server from installed binaries and write its URL, with password, to a file that you
-    alone can read.
+    """Start the server from installed binaries and write its URL, with password, to a
+    file that you alone can read.
     """
     from lrsearch.setup import database_server
 

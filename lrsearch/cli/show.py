@@ -30,12 +30,18 @@ def studies(*, storage: str | None, as_json: bool) -> None:
     from lrsearch.report.studies import studies_table, study_rows
 
     with open_storage(storage) as ledger:
-        rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
+        rows = study_rows(
+            [(study, ledger.counts(study.id)) for study in ledger.studies()]
+        )
     echo(rows, studies_table(rows, width=columns()), as_json=as_json)
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show it again every two seconds until the study ends.",
+)
 @click.option(
     "--wait",
     type=click.IntRange(min=0),
@@ -52,7 +58,9 @@ def status(
     from lrsearch.report.status_page import status_text
 
     if watch and wait is not None:
-        raise click.UsageError("--watch and --wait exclude each other: give one of them.")
+        raise click.UsageError(
+            "--watch and --wait exclude each other: give one of them."
+        )
     with open_study(study, storage) as (ledger, _):
         look = partial(_look, ledger, study)
         if wait is not None:
@@ -100,9 +108,8 @@ def _show_change(
     records = ledger.trials(record.id)
     answer = read_answer(ledger, record, records).to_json()
     data |= {"verdict": answer["verdict"], "next": next_action(data, answer["next"])}
-    text = (
-        f"{data['verdict']['text']}\n{data['next']['text']}\n\n{status_text(data, width=columns())}"
-    )
+    said = f"{data['verdict']['text']}\n{data['next']['text']}"
+    text = f"{said}\n\n{status_text(data, width=columns())}"
     echo(data, text, as_json=as_json)
     if record.state is StudyState.BROKEN:
         raise click.exceptions.Exit(StudyBroken.exit_code)
@@ -126,7 +133,9 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
     from lrsearch.report.trials import trial_rows, trials_csv, trials_table
 
     if as_json and form == "csv":
-        raise click.UsageError("--json and --format csv exclude each other: give one of them.")
+        raise click.UsageError(
+            "--json and --format csv exclude each other: give one of them."
+        )
     as_json = as_json or form == "json"
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
@@ -144,8 +153,8 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
 @stored_study_options
 @click.argument("trial", shell_complete=complete_trial)
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
-    """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
-    retest.
+    """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial,
+    7/2 its second retest.
     """
     from lrsearch.report.finding import find_trial
     from lrsearch.report.trial_page import trial_data, trial_text
@@ -153,7 +162,9 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     with open_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
         fold = record.facts.fold_of(found.repeat)
-        data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id), fold=fold)
+        data = trial_data(
+            found, ledger.curve(found.id), ledger.attempts(found.id), fold=fold
+        )
     echo(data, trial_text(found, data, width=columns()), as_json=as_json)
 
 
@@ -174,7 +185,11 @@ def version(*, as_json: bool) -> None:
     """Print the versions of lrsearch and of the libraries under it."""
     from lrsearch.version import installed, versions
 
-    found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
+    found = versions() | {
+        name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")
+    }
     echo(
-        found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json
+        found,
+        "\n".join(f"{name:<17} {number}" for name, number in found.items()),
+        as_json=as_json,
     )

@@ -13,6 +13,7 @@ SKILL = Path(__file__).with_name("skill.md")
 def skill() -> None:
     """Print a skill file for coding agents: how to search, wait and read the answer.
 
-    mkdir -p .claude/skills/lrsearch && lrsearch skill > .claude/skills/lrsearch/SKILL.md
+    mkdir -p .claude/skills/lrsearch && lrsearch skill >
+    .claude/skills/lrsearch/SKILL.md
     """
     click.echo(SKILL.read_text(encoding="utf-8"), nl=False)

@@ -14,7 +14,7 @@ from lrsearch.cli.opening import open_study
 from lrsearch.cli.options import echo, stored_study_options
 
 if TYPE_CHECKING:
-    from lrsearch.messages import Listener
+    from lrsearch.events import Listener
     from lrsearch.options import MachineOptions
 
 log_to_option = click.option(
@@ -46,8 +46,8 @@ def log(
 ) -> None:
     """Send the trainings of STUDY that have ended to trackers: a run for each, retests included.
 
-    A run has the setting, the curve with the rate, the state and the value. Runs that are there
-    already are left out.
+    A run has the setting, the curve with the rate, the state and the value. Runs that
+    are there already are left out.
     """
     from lrsearch.trackers import Place
     from lrsearch.trackers.process import say
@@ -66,10 +66,13 @@ def log(
     echo({"study": study, "sent": sent}, text, as_json=as_json)
 
 
-def track(places: Sequence[str], machine: MachineOptions) -> AbstractContextManager[Listener]:
+def track(
+    places: Sequence[str], machine: MachineOptions
+) -> AbstractContextManager[Listener]:
     """Have a search sent to `places` meanwhile, as --log-to asks, by the listener that this gives.
 
-    What follows the search within the block, such as the answer, does not wait for the trackers.
+    What follows the search within the block, such as the answer, does not wait for the
+    trackers.
     """
     from lrsearch.trackers.beside import send_beside
 

@@ -8,15 +8,19 @@ from shlex import quote
 
 from lrsearch.values import Json, StudyState
 
-RUNNING, IDLE = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
+# exit codes: workers train; no worker does, and the study has not ended
+RUNNING, IDLE = 5, 6
 _POLL_SECONDS = 1.0
 _SUMS_UP = ("state", "best", "yours", "ended")  # keys of a status whose change is one
 
 
-def wait_for_change(look: Callable[[], dict[str, Json]], seconds: float) -> dict[str, Json]:
+def wait_for_change(
+    look: Callable[[], dict[str, Json]], seconds: float
+) -> dict[str, Json]:
     """Look until something changes that decides what to do next, or for `seconds`.
 
-    A study that has ended, or that no worker trains, is not waited for. Returns the last look.
+    A study that has ended, or that no worker trains, is not waited for. Returns the
+    last look.
     """
     until = time.monotonic() + seconds
     first = seen = look()
@@ -53,6 +57,8 @@ def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Jso
     if data["workers"]:
         text = f"Wait: lrsearch status {name} --json --wait 90"
         return {**answer, "action": "wait", "text": text}
-    first = f"lrsearch resume {name} && " if StudyState(data["state"]).is_stopped else ""
+    first = (
+        f"lrsearch resume {name} && " if StudyState(data["state"]).is_stopped else ""
+    )
     text = f"No worker trains it. Go on: {first}lrsearch attach {name}"
     return {**answer, "action": "attach", "text": text}

@@ -13,8 +13,8 @@ SECRET = "lrsearch"  # noqa: S105 - the name of a Kubernetes secret, not a secre
 CLAIM = "lrsearch-checkpoints"
 _GRACE_SECONDS = 30  # from SIGTERM to SIGKILL; lrsearch takes 10 at most
 
-# `completions` is left out: the Job is done when one pod has ended well and all have left. A pod
-# ends well when the study is done. Values are JSON, which YAML contains.
+# `completions` is left out: the Job is done when one pod has ended well and all have
+# left. A pod ends well when the study is done. Values are JSON, which YAML contains.
 _MANIFEST = """\
 apiVersion: batch/v1
 kind: Job
@@ -88,7 +88,10 @@ def describe(tasks: WorkerTasks) -> str:
 def _resources(tasks: WorkerTasks) -> dict[str, Json]:
     """Cores are limited where they train; a GPU's worker may use those that are free."""
     cores = {"cpu": str(tasks.threads or 1)}
-    return {"requests": cores, "limits": {"nvidia.com/gpu": "1"} if tasks.gpu else cores}
+    return {
+        "requests": cores,
+        "limits": {"nvidia.com/gpu": "1"} if tasks.gpu else cores,
+    }
 
 
 def submit(tasks: WorkerTasks) -> Submitted:

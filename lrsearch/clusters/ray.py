@@ -1,7 +1,8 @@
 """Ray: an actor for each worker, by Ray's core alone.
 
-An actor that dies with its node is restarted on another one, and runs its task again. The process
-that an actor starts dies with it: the kernel sends SIGTERM, and the trial goes back to the queue.
+An actor that dies with its node is restarted on another one, and runs its task again.
+The process that an actor starts dies with it: the kernel sends SIGTERM, and the trial
+goes back to the queue.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def _command(tasks: WorkerTasks) -> list[str]:
 def submit(tasks: WorkerTasks) -> Submitted:
     """Run the actors, and wait until all workers have left.
 
-    Raises InvalidValue, and EnvironmentProblem where Ray is not here, its cluster does not answer,
-    or a worker failed.
+    Raises InvalidValue, and EnvironmentProblem where Ray is not here, its cluster does
+    not answer, or a worker failed.
     """
     flags = _read_flags(tasks)
     try:
@@ -98,13 +99,16 @@ def _train(ray: Any, tasks: WorkerTasks, options: dict[str, Json]) -> list[int]:
     """Run the actors until all have ended; returns their exit codes."""
     ours = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
     make = ray.remote(Worker).options(**options).remote
-    actors = [make(_command(tasks), ours, str(Path.cwd())) for _ in range(tasks.workers)]
+    actors = [
+        make(_command(tasks), ours, str(Path.cwd())) for _ in range(tasks.workers)
+    ]
     running = {each.train.remote(): each for each in actors}
     actors.clear()
     codes = []
     while running:
         [ended], _ = ray.wait(list(running))
-        del running[ended]  # without a handle the actor ends, and others get what it held
+        # without a handle the actor ends, and others get what it held
+        del running[ended]
         codes.append(int(ray.get(ended)))
     return codes
 
@@ -112,7 +116,9 @@ def _train(ray: Any, tasks: WorkerTasks, options: dict[str, Json]) -> list[int]:
 class Worker:
     """An actor: runs `lrsearch attach` as a process that dies with it."""
 
-    def __init__(self, command: list[str], environ: dict[str, str], folder: str) -> None:
+    def __init__(
+        self, command: list[str], environ: dict[str, str], folder: str
+    ) -> None:
         self._command, self._environ, self._folder = command, environ, folder
 
     def train(self) -> int:

@@ -12,8 +12,8 @@ from lrsearch.clusters.tasks import Submitted, WorkerTasks, find_program, run_cl
 WARNING_SECONDS = 120
 END_VARIABLE = "SLURM_JOB_END_TIME"
 
-# Slurm sets SLURM_JOB_END_TIME in newer versions only; 22.05 does not. `exec` makes lrsearch the
-# batch process, which alone gets the signal.
+# Slurm sets SLURM_JOB_END_TIME in newer versions only; 22.05 does not. `exec` makes
+# lrsearch the batch process, which alone gets the signal.
 _SCRIPT = """\
 #!/bin/bash
 #SBATCH --job-name={slug}
@@ -54,5 +54,9 @@ def submit(tasks: WorkerTasks) -> Submitted:
 def read_leaving_time(environ: Mapping[str, str]) -> float | None:
     """When a worker in this Slurm job must have left, in seconds since 1970; None outside one."""
     with suppress(ValueError):
-        return float(environ[END_VARIABLE]) - WARNING_SECONDS if END_VARIABLE in environ else None
+        return (
+            float(environ[END_VARIABLE]) - WARNING_SECONDS
+            if END_VARIABLE in environ
+            else None
+        )
     return None

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lrsearch.errors import EnvironmentProblem
 
-_LONGEST_NAME = 40  # characters; Kubernetes adds 6 to a name and 6 to a pod's, and allows 63
+# characters; Kubernetes adds 6 to a name and 6 to a pod's, and allows 63
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,9 @@ def run_client(command: Sequence[str], text: str) -> str:
         )
     except OSError as error:
         fix = f"Log in where {program} is, or take what --dry-run prints there."
-        raise EnvironmentProblem(f"cannot run {program}: {error.strerror}.", fix=fix) from None
+        raise EnvironmentProblem(
+            f"cannot run {program}: {error.strerror}.", fix=fix
+        ) from None
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         fix = "--dry-run prints what was submitted."

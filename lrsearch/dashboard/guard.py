@@ -1,10 +1,11 @@
 """A WSGI filter before all pages: optuna-dashboard's API has no login and can delete studies.
 
-By default only GET and HEAD pass. With `allow_notes` a page of this very server may also save
-notes; nothing else can be written, since results belong to the ledger. Without a token only this
-machine's own host names are served (a foreign Host header is DNS rebinding); with a token, every
-request must send it. Two requests that make optuna-dashboard 0.21 fail are handled here: an `after`
-that is no number, and a header value that HTTP cannot carry.
+By default only GET and HEAD pass. With `allow_notes` a page of this very server may
+also save notes; nothing else can be written, since results belong to the ledger.
+Without a token only this machine's own host names are served (a foreign Host header is
+DNS rebinding); with a token, every request must send it. Two requests that make
+optuna-dashboard 0.21 fail are handled here: an `after` that is no number, and a header
+value that HTTP cannot carry.
 """
 
 from __future__ import annotations
@@ -54,7 +55,11 @@ class Guard:
         token: str | None = None,
         prefix: str = "",
     ) -> None:
-        self._application, self._allow_notes, self._token = application, allow_notes, token
+        self._application, self._allow_notes, self._token = (
+            application,
+            allow_notes,
+            token,
+        )
         self._prefix = prefix
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
@@ -64,23 +69,36 @@ class Guard:
         if refusal is not None:
             form = refusal[0].startswith("401") and login.wants_form(environ)
             return self._ask_token(start) if form else _respond(start, *refusal)
-        if self._token is not None and (token := _query_token(environ)) and self._matches(token):
+        if (
+            self._token is not None
+            and (token := _query_token(environ))
+            and self._matches(token)
+        ):
             return self._accept_token(start, token, environ.get("PATH_INFO", ""))
         reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
         length = 0 if reads else int(environ.get("CONTENT_LENGTH") or 0)
         try:
             body = environ["wsgi.input"].read(length) if length else b""
         except TimeoutError:
-            return _respond(start, "408 Request Timeout", "the note did not arrive in time")
-        passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        passed.setdefault("HTTP_ACCEPT_ENCODING", "")  # without one, its static files are errors
+            return _respond(
+                start, "408 Request Timeout", "the note did not arrive in time"
+            )
+        passed = {
+            **environ,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+        }
+        # without one, its static files are errors
+        passed.setdefault("HTTP_ACCEPT_ENCODING", "")
         return self._application(passed, _add_headers(start))
 
     def _log_in(self, environ: Environ, start: Start) -> Iterable[bytes]:
         try:
             token = login.token_of_form(environ)
         except TimeoutError:
-            return _respond(start, "408 Request Timeout", "the token did not arrive in time")
+            return _respond(
+                start, "408 Request Timeout", "the token did not arrive in time"
+            )
         if self._matches(token):
             return self._accept_token(start, token, "/")
         return self._ask_token(start, wrong=True)
@@ -88,15 +106,23 @@ class Guard:
     def _ask_token(self, start: Start, *, wrong: bool = False) -> Iterable[bytes]:
         text = login.login_page(self._prefix, wrong=wrong)
         policy = login.login_policy()
-        return _respond(start, "401 Unauthorized", text, kind="text/html", policy=policy)
+        return _respond(
+            start, "401 Unauthorized", text, kind="text/html", policy=policy
+        )
 
     def _accept_token(self, start: Start, token: str, path: str) -> Iterable[bytes]:
-        start("303 See Other", [*login.cookie_headers(token, self._prefix, path), *_HEADERS])
+        start(
+            "303 See Other",
+            [*login.cookie_headers(token, self._prefix, path), *_HEADERS],
+        )
         return [b""]
 
     def _refuse(self, environ: Environ) -> tuple[str, str] | None:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        if self._token is None and parse_host(environ.get("HTTP_HOST", "")) not in LOOPBACK:
+        if (
+            self._token is None
+            and parse_host(environ.get("HTTP_HOST", "")) not in LOOPBACK
+        ):
             return "403 Forbidden", "this dashboard serves this machine alone"
         if self._token is not None and not self._has_token(environ):
             return (
@@ -107,13 +133,18 @@ class Guard:
             return "404 Not Found", "not here"
         if method not in {"GET", "HEAD"}:
             return self._refuse_write(environ, method, path)
-        query = environ.get("QUERY_STRING", "").replace(";", "&")  # Bottle separates at both
+        # Bottle separates at both
+        query = environ.get("QUERY_STRING", "").replace(";", "&")
         after = parse_qs(query, keep_blank_values=True).get("after", ())
-        if _DETAIL.fullmatch(path) and not all(_WHOLE.fullmatch(each) for each in after):
+        if _DETAIL.fullmatch(path) and not all(
+            _WHOLE.fullmatch(each) for each in after
+        ):
             return "400 Bad Request", "after must be a whole number of trials, from 0"
         return None
 
-    def _refuse_write(self, environ: Environ, method: str, path: str) -> tuple[str, str] | None:
+    def _refuse_write(
+        self, environ: Environ, method: str, path: str
+    ) -> tuple[str, str] | None:
         if not (self._allow_notes and method == "PUT" and _NOTE.fullmatch(path)):
             return (
                 "405 Method Not Allowed",
@@ -121,7 +152,10 @@ class Guard:
             )
         origin = environ.get("HTTP_ORIGIN", "")
         if urlsplit(origin).netloc != environ.get("HTTP_HOST", ""):
-            return "403 Forbidden", "a note can be saved from the dashboard's own page only"
+            return (
+                "403 Forbidden",
+                "a note can be saved from the dashboard's own page only",
+            )
         if environ.get("HTTP_TRANSFER_ENCODING"):
             return (
                 "411 Length Required",
@@ -133,7 +167,11 @@ class Guard:
         return None
 
     def _has_token(self, environ: Environ) -> bool:
-        tokens = (_bearer_token(environ), *_cookie_tokens(environ), _query_token(environ))
+        tokens = (
+            _bearer_token(environ),
+            *_cookie_tokens(environ),
+            _query_token(environ),
+        )
         return any(map(self._matches, tokens))
 
     def _matches(self, token: str) -> bool:
@@ -157,10 +195,13 @@ def _bearer_token(environ: Environ) -> str:
 def _cookie_tokens(environ: Environ) -> list[str]:
     """Every cookie of our name.
 
-    All ports of a host share their cookies, and other servers' may be malformed: a strict parser
-    would fail at them.
+    All ports of a host share their cookies, and other servers' may be malformed: a
+    strict parser would fail at them.
     """
-    pairs = (each.strip().partition("=") for each in environ.get("HTTP_COOKIE", "").split(";"))
+    pairs = (
+        each.strip().partition("=")
+        for each in environ.get("HTTP_COOKIE", "").split(";")
+    )
     return [
         unquote(value.strip(), errors="replace")
         for name, _, value in pairs
@@ -174,11 +215,18 @@ def _query_token(environ: Environ) -> str:
 
 
 def _is_login(environ: Environ) -> bool:
-    return environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO") == login.PATH
+    return (
+        environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO") == login.PATH
+    )
 
 
 def _respond(
-    start: Start, status: str, text: str, *, kind: str = "text/plain", policy: str = _POLICY
+    start: Start,
+    status: str,
+    text: str,
+    *,
+    kind: str = "text/plain",
+    policy: str = _POLICY,
 ) -> Iterable[bytes]:
     body = f"{text}\n".encode()
     headers = [
@@ -201,11 +249,14 @@ def _add_headers(start: Start) -> Start:
         kept = [
             (name, _encode_header(name, value))
             for name, value in headers
-            if not name.lower().startswith("access-control-") and name.lower() not in ours
+            if not name.lower().startswith("access-control-")
+            and name.lower() not in ours
         ]
         policy = named.get("content-security-policy")
         policy = f"{policy}; frame-ancestors 'none'" if policy else _POLICY
-        return start(status, [*kept, *_HEADERS, ("Content-Security-Policy", policy)], *more)
+        return start(
+            status, [*kept, *_HEADERS, ("Content-Security-Policy", policy)], *more
+        )
 
     return start_guarded
 

@@ -1,6 +1,7 @@
 """How a browser gets in where a token is asked for: a form, or the token once in the address.
 
-Either way the token comes back in a cookie that scripts cannot read and other sites cannot send.
+Either way the token comes back in a cookie that scripts cannot read and other sites
+cannot send.
 """
 
 from __future__ import annotations
@@ -40,8 +41,15 @@ def login_page(prefix: str, *, wrong: bool) -> str:
     button = tag("button", "log in", type="submit")
     form = tag("form", field, button, method="post", action=f"{prefix}{PATH}")
     where = "It stands in LRSEARCH_DASHBOARD_TOKEN where the dashboard was started."
-    body = tag("main", tag("h1", "lrsearch"), tag("p", asks), form, tag("p", where, class_="soft"))
-    return page("log in", style_within(), body)  # the style's own address asks for the token
+    body = tag(
+        "main",
+        tag("h1", "lrsearch"),
+        tag("p", asks),
+        form,
+        tag("p", where, class_="soft"),
+    )
+    # the style's own address asks for the token
+    return page("log in", style_within(), body)
 
 
 def login_policy() -> str:

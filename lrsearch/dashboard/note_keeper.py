@@ -26,7 +26,8 @@ class NoteWriter:
         self._seen: dict[int, str | None] = {}
         # studies that changed at the last look: Optuna's rows may have come afterwards
         self._again: set[int] = set()
-        self._owed: set[int] = set()  # studies whose figure was written less than a minute ago
+        # studies whose figure was written less than a minute ago
+        self._owed: set[int] = set()
 
     def look(self) -> int:
         """Update Optuna's rows and the notes of every study; return the number of notes written."""
@@ -35,11 +36,18 @@ class NoteWriter:
             mirror = Mirror(self._ledger)
             mirrored = mirror.sync(study.id)
             version = self._views.version(study.id)
-            # a trial's note needs Optuna's row, and a look makes some hundred rows at most
+            # a trial's note needs Optuna's row, and a look makes some hundred rows at
+            # most
             changed = version != self._seen.get(study.id) or mirrored > 0
-            line = self._views.line(study.id) if changed or study.id in self._again else None
+            line = (
+                self._views.line(study.id)
+                if changed or study.id in self._again
+                else None
+            )
             if line is not None:
-                written += write_notes(self._ledger, line.study, line.answer, line.records)
+                written += write_notes(
+                    self._ledger, line.study, line.answer, line.records
+                )
             if changed or study.id in self._owed:
                 self._draw(mirror, study.id)
             self._seen[study.id] = version
@@ -50,7 +58,9 @@ class NoteWriter:
         line = self._views.line(study_id)
         if line is None:
             return
-        done = show_in_optuna(self._ledger, mirror, line.study, line.records, line.answer)
+        done = show_in_optuna(
+            self._ledger, mirror, line.study, line.records, line.answer
+        )
         (self._owed.discard if done else self._owed.add)(study_id)
 
 

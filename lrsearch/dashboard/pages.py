@@ -83,26 +83,36 @@ class Pages:
             f"{here}/report.html": "save this page",
         }
         links = tag("nav", [tag("a", text, href=way) for way, text in ways.items()])
-        return Reply(body=self._live(line.study.name, [links, body], version, f"{here}/state"))
+        return Reply(
+            body=self._live(line.study.name, [links, body], version, f"{here}/state")
+        )
 
     def _no_study(self) -> Reply:
         """A deleted study's page, with the way to the others."""
         style = tag("link", rel="stylesheet", href=f"{self._root}/assets/{STYLE}")
         way = tag("p", tag("a", "all studies", href=f"{self._root}/"))
         body = tag("main", tag("h1", "There is no such study (any more)"), way)
-        return Reply(body=page("no such study", style, body), status=HTTPStatus.NOT_FOUND)
+        return Reply(
+            body=page("no such study", style, body), status=HTTPStatus.NOT_FOUND
+        )
 
     def report_state(self, study: str) -> Reply:
         """Whether the study changed."""
         version = self._views.version(int(study))
-        return _state(version) if version else _plain(HTTPStatus.NOT_FOUND, "no such study")
+        return (
+            _state(version)
+            if version
+            else _plain(HTTPStatus.NOT_FOUND, "no such study")
+        )
 
     def report_file(self, study: str) -> Reply:
         """The report as a file to keep."""
         line = self._views.line(int(study))
         if line is None:
             return _plain(HTTPStatus.NOT_FOUND, "there is no such study (any more)")
-        return Reply(body=report_file(self._views.data(line)), file=f"{line.study.name}.html")
+        return Reply(
+            body=report_file(self._views.data(line)), file=f"{line.study.name}.html"
+        )
 
     def style(self) -> Reply:
         return Reply(body=asset(STYLE), kind="text/css; charset=utf-8")

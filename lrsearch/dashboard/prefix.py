@@ -1,7 +1,8 @@
 """A path under which a proxy shows the whole server, such as `/lrsearch`.
 
-optuna-dashboard knows its own place as a text in its program. The texts are replaced while the
-program is sent; they were read in optuna-dashboard 0.21.0, and a program without them is refused.
+optuna-dashboard knows its own place as a text in its program. The texts are replaced
+while the program is sent; they were read in optuna-dashboard 0.21.0, and a program
+without them is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class PrefixedDashboard:
         self._application, self._prefix = application, prefix.encode()
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        texts = TEXTS.get("/dashboard" if _is_index(environ) else environ.get("PATH_INFO", ""))
+        texts = TEXTS.get(
+            "/dashboard" if _is_index(environ) else environ.get("PATH_INFO", "")
+        )
         if texts is None:
             return self._application(environ, start)
         told: dict[str, Any] = {}
@@ -107,7 +110,11 @@ def prefix_texts(body: bytes, texts: Mapping[bytes, bytes], prefix: bytes) -> by
             from lrsearch.version import installed
 
             version = installed("optuna-dashboard")
-            text = f"optuna-dashboard {version} cannot be shown under a path of a proxy: "
-            raise EnvironmentProblem(text + "its program has changed.", fix="Leave out --prefix.")
+            text = (
+                f"optuna-dashboard {version} cannot be shown under a path of a proxy: "
+            )
+            raise EnvironmentProblem(
+                text + "its program has changed.", fix="Leave out --prefix."
+            )
         body = body.replace(old, new % prefix)
     return body

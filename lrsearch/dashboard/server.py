@@ -1,7 +1,7 @@
 """A small HTTP server for a WSGI application, with limits on connections and on time.
 
-wsgiref's own server gives every connection a thread, for as long as the client sends a byte now and
-then.
+wsgiref's own server gives every connection a thread, for as long as the client sends a
+byte now and then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from lrsearch.errors import EnvironmentProblem
 
 MOST_CONNECTIONS: Final = 64  # a browser opens six
 ARRIVAL_SECONDS: Final = 15.0  # for a whole request, head and body; a note has 64 KiB
-DELIVERY_SECONDS: Final = 300.0  # for an answer: the page's program has 6 MB, and lines are slow
+# for an answer: the page's program has 6 MB, and lines are slow
+DELIVERY_SECONDS: Final = 300.0
 _BUSY: Final = (
     b"HTTP/1.0 503 Service Unavailable\r\n"
     b"Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -124,7 +125,9 @@ def bind_server(host: str, port: int, application: Application) -> WSGIServer:
     """
     kind = _ServerIPv6 if ":" in host else _Server
     try:
-        return make_server(host, port, application, server_class=kind, handler_class=_Handler)
+        return make_server(
+            host, port, application, server_class=kind, handler_class=_Handler
+        )
     except OSError as error:
         text = f"cannot serve {host}:{port}: {error.strerror}."
         raise EnvironmentProblem(text, fix="Give another --port, or 0.") from None

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.dashboard.guard import LOOPBACK, Application, Guard
 from lrsearch.dashboard.note_keeper import keep_notes
 from lrsearch.dashboard.pages import Pages
-from lrsearch.dashboard.prefix import PrefixedDashboard, PrefixRemover, check_prefix, check_texts
+from lrsearch.dashboard.prefix import (
+    PrefixedDashboard,
+    PrefixRemover,
+    check_prefix,
+    check_texts,
+)
 from lrsearch.dashboard.server import bind_server
 from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.errors import InvalidValue
@@ -36,16 +41,26 @@ def serve(
 ) -> None:
     """Serve until interrupted; calls `started` with the address.
 
-    `prefix` is the path under which a proxy shows the server. Raises InvalidValue for a host that
-    other machines reach without a token, EnvironmentProblem where the port is taken.
+    `prefix` is the path under which a proxy shows the server. Raises InvalidValue for a
+    host that other machines reach without a token, EnvironmentProblem where the port is
+    taken.
     """
     check_reach(host, token)
     views = StudyViews(ledger)
-    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt), warnings.catch_warnings():
-        # of a parameter with few trials: its page says nothing of it, and a terminal need not
+    with (
+        _interrupt_on_sigterm(),
+        suppress(KeyboardInterrupt),
+        warnings.catch_warnings(),
+    ):
+        # of a parameter with few trials: its page says nothing of it, and a terminal
+        # need not
         warnings.filterwarnings("ignore", module=r"optuna\.importance")
         guarded = guard_everything(
-            ledger, views, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
+            ledger,
+            views,
+            allow_notes=allow_notes,
+            token=token,
+            prefix=check_prefix(prefix),
         )
         with bind_server(host, port, guarded) as server, keep_notes(ledger, views):
             shown = f"[{host}]" if ":" in host else host
@@ -54,7 +69,12 @@ def serve(
 
 
 def guard_everything(
-    ledger: Ledger, views: StudyViews, *, allow_notes: bool, token: str | None, prefix: str
+    ledger: Ledger,
+    views: StudyViews,
+    *,
+    allow_notes: bool,
+    token: str | None,
+    prefix: str,
 ) -> Application:
     """Our pages, behind them optuna-dashboard, and one guard before both.
 
@@ -84,7 +104,9 @@ def check_reach(host: str, token: str | None) -> None:
         got = f"a token of {len(token)} characters"
         allowed = f"at least {SHORTEST_TOKEN} characters long"
         fix = "Make one with: openssl rand -hex 16"
-        raise InvalidValue("LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=allowed, fix=fix)
+        raise InvalidValue(
+            "LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=allowed, fix=fix
+        )
     if token is None and host not in LOOPBACK:
         fix = "Set LRSEARCH_DASHBOARD_TOKEN (openssl rand -hex 16), and let a proxy add TLS."
         allowed = "this machine's own (127.0.0.1) without a token"

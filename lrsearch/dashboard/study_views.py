@@ -1,8 +1,8 @@
 """What the pages show of each study, kept until the study changes.
 
-Reading what changed takes milliseconds; making an answer of 10,000 trials takes seconds. So an
-answer is made again only where something changed, and of a study that changes all the time only as
-often as a tenth of the time allows.
+Reading what changed takes milliseconds; making an answer of 10,000 trials takes
+seconds. So an answer is made again only where something changed, and of a study that
+changes all the time only as often as a tenth of the time allows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class StudyViews:
 
     def versions(self) -> str:
         """Changes whenever any study does."""
-        found = [f"{each.id}:{self.version(each.id)}" for each in self._ledger.studies()]
+        found = [
+            f"{each.id}:{self.version(each.id)}" for each in self._ledger.studies()
+        ]
         return _short(" ".join(found))
 
     def version(self, study_id: int) -> str | None:
@@ -68,7 +70,10 @@ class StudyViews:
         """A study's view, made again where the study changed; None where there is none."""
         kept = self._of(study_id)
         with kept.lock:
-            if kept.line is not None and time.monotonic() < kept.made_at + SHARE * kept.took:
+            if (
+                kept.line is not None
+                and time.monotonic() < kept.made_at + SHARE * kept.took
+            ):
                 return kept.line
             self._renew(study_id, kept)
             return kept.line
@@ -82,7 +87,10 @@ class StudyViews:
         with kept.lock:
             if kept.body is None or kept.body_version != kept.version:
                 began = time.monotonic()
-                kept.body, kept.body_version = report_body(self.data(line)), kept.version
+                kept.body, kept.body_version = (
+                    report_body(self.data(line)),
+                    kept.version,
+                )
                 kept.took += time.monotonic() - began
             return kept.body, kept.body_version
 
@@ -100,7 +108,8 @@ class StudyViews:
         """Raises StorageUnavailable."""
         began = time.monotonic()
         if kept.line is None:
-            # With patience: a glance has one try of two seconds, and 10,000 trials may take longer.
+            # With patience: a glance has one try of two seconds, and 10,000 trials may
+            # take longer.
             kept.follower.read()
         glance = kept.follower.glance()
         if glance is None:
@@ -126,7 +135,14 @@ class StudyViews:
 
 def _version(study: StudyRecord, follower: Follower, alive: int) -> str:
     budget = (study.trials, study.trainings, study.deadline)
-    parts = (follower.revision, study.state, study.reason, *budget, len(study.changes), alive)
+    parts = (
+        follower.revision,
+        study.state,
+        study.reason,
+        *budget,
+        len(study.changes),
+        alive,
+    )
     return _short(repr(parts))
 
 

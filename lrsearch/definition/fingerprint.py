@@ -26,8 +26,8 @@ _FIELDS = (
 def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
     """All that changes results, by name: the definition's fields, and its code except callbacks.
 
-    Comments, docstrings, layout, the version of Python and code that nothing needs do not count.
-    `seed` is the search's own.
+    Comments, docstrings, layout, the version of Python and code that nothing needs do
+    not count. `seed` is the search's own.
     """
     found: dict[str, Json] = {"version": VERSION} | {
         name: getattr(definition, name) for name in _FIELDS
@@ -40,7 +40,9 @@ def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
     space = definition.effective_space().to_json()
     found |= {f"space.{name}": canonical(value) for name, value in space.items()}
     return found | {
-        part: digest for part, digest in code_parts(definition).items() if part != CALLBACKS
+        part: digest
+        for part, digest in code_parts(definition).items()
+        if part != CALLBACKS
     }
 
 
@@ -61,4 +63,8 @@ def canonical(value: Any) -> Json:
         return {str(key): canonical(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(each) for each in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else repr(value)
+    return (
+        value
+        if isinstance(value, str | int | float | bool) or value is None
+        else repr(value)
+    )

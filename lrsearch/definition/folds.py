@@ -29,7 +29,9 @@ def are_folds(folds: Any) -> bool:
 
 def are_groups(groups: Any) -> bool:
     """Whether these may be the groups of rows: an array, or a function that returns one."""
-    return callable(groups) or (hasattr(groups, "__len__") and not isinstance(groups, str))
+    return callable(groups) or (
+        hasattr(groups, "__len__") and not isinstance(groups, str)
+    )
 
 
 def check_folds(folds: Any, groups: Any, load_data: Callable[..., Any] | None) -> None:
@@ -43,10 +45,19 @@ def check_folds(folds: Any, groups: Any, load_data: Callable[..., Any] | None) -
     if not is_number(folds, Integral):
         fix = "load_data takes a fold, so it divides the data itself."
         raise InvalidValue("folds", got=folds, allowed="the number of folds", fix=fix)
-    given = [each for each in inspect.signature(load_data).parameters.values() if _is_filled(each)]
+    given = [
+        each
+        for each in inspect.signature(load_data).parameters.values()
+        if _is_filled(each)
+    ]
     if given[-1].name != FOLD or given[-1].kind is inspect.Parameter.POSITIONAL_ONLY:
-        got, allowed = "load_data(" + ", ".join(each.name for each in given) + ")", "fold last"
-        raise InvalidValue("load_data", got=got, allowed=f"a function that names {allowed}")
+        got, allowed = (
+            "load_data(" + ", ".join(each.name for each in given) + ")",
+            "fold last",
+        )
+        raise InvalidValue(
+            "load_data", got=got, allowed=f"a function that names {allowed}"
+        )
 
 
 def _is_filled(each: inspect.Parameter) -> bool:
@@ -66,8 +77,9 @@ def loads_folds(folds: Any, load_data: Callable[..., Any]) -> bool:
 def folds_to_json(folds: Any) -> Json:
     """What of the folds changes results: their number, or the splitter with its arguments.
 
-    An argument that is no plain value is named by its type: its text may have an address in it,
-    which another worker's has not. The digests of the folds hold what it does.
+    An argument that is no plain value is named by its type: its text may have an
+    address in it, which another worker's has not. The digests of the folds hold what it
+    does.
     """
     if not is_splitter(folds):
         return None if folds is None else int(folds)

@@ -45,7 +45,9 @@ def _code_text(value: Any, seen: frozenset[int]) -> str:
     tree = _tree(value)
     own = dump(tree) if tree is not None else _compiled_text(value)
     nodes = ast.walk(tree) if tree is not None else ()
-    assigned = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
+    assigned = {
+        name for node in nodes if isinstance(node, ast.Global) for name in node.names
+    }
     needed = [
         f"{name}={value_text(each, inner)}"
         for name, each in _find_needs(value)
@@ -58,11 +60,14 @@ def _tree(value: Any) -> ast.AST | None:
     """The parsed source; for a lambda within a longer statement, the lambda alone."""
     try:
         tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(value)))
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a piece of a statement
+    except (OSError, TypeError, SyntaxError):
+        # typed at a prompt, or a piece of a statement
         return None
     lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
     return (
-        lambdas[0] if getattr(value, "__name__", "") == "<lambda>" and len(lambdas) == 1 else tree
+        lambdas[0]
+        if getattr(value, "__name__", "") == "<lambda>" and len(lambdas) == 1
+        else tree
     )
 
 
@@ -75,7 +80,8 @@ def _compiled_text(value: Any) -> str:
 
 def _bytecode(code: CodeType) -> str:
     constants = [
-        _bytecode(each) if isinstance(each, CodeType) else ascii(each) for each in code.co_consts
+        _bytecode(each) if isinstance(each, CodeType) else ascii(each)
+        for each in code.co_consts
     ]
     return ascii((code.co_code, constants, code.co_names))
 
@@ -88,7 +94,10 @@ def _find_needs(value: Any) -> Iterator[tuple[str, Any]]:
     known = value.__globals__ | {name: _content(cell) for name, cell in cells}
     for name in sorted(_names(value.__code__) & known.keys()):
         each = known[name]
-        own = isinstance(each, FunctionType | type) and each.__module__ == value.__module__
+        own = (
+            isinstance(each, FunctionType | type)
+            and each.__module__ == value.__module__
+        )
         parts = each if isinstance(each, list | tuple) else [each]
         if own or all(isinstance(part, _PLAIN) for part in parts):
             yield name, each

@@ -7,7 +7,8 @@ check_facts       what an inspection found                           (the ledger
 check_definition  a study file, but not its data                     (workers, exports)
 accept_changes    a study file, whose differences may be accepted    (who goes on with a study)
 
-Fingerprints of 0.1.0 are compared as that version did. Knows neither files nor databases.
+Fingerprints of 0.1.0 are compared as that version did. Knows neither files nor
+databases.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from lrsearch.errors import (
 from lrsearch.values import Change, Json, StudyFacts, StudyRecord
 from lrsearch.version import minor_version, versions
 
-# Changes of these leave the study's objective, the length of its trials and its axes as they are.
+# Changes of these leave the study's objective, the length of its trials and its axes as
+# they are.
 _ACCEPTABLE = ("code", "data.", "model.", "class_weight", "shuffle", "validation_steps")
 _MEASURED = ("data.", "model.")  # known only after the data and the model are loaded
-_PINNED = ("optuna", "keras", "tensorflow")  # results of another minor version are not mixed
+# results of another minor version are not mixed
+_PINNED = ("optuna", "keras", "tensorflow")
 
 
 Differences: TypeAlias = Mapping[str, tuple[Json, Json]]  # by field: (stored, given)
@@ -48,9 +51,13 @@ class Comparison:
     notes: tuple[str, ...] = ()  # what could not be compared
 
 
-def check_fields(study: str, stored: Mapping[str, Json], given: Mapping[str, Json]) -> None:
+def check_fields(
+    study: str, stored: Mapping[str, Json], given: Mapping[str, Json]
+) -> None:
     """Refuse other values of fields that stand on both sides. Raises FingerprintMismatch."""
-    _refuse(study, _differing(stored, given, [name for name in stored if name in given]))
+    _refuse(
+        study, _differing(stored, given, [name for name in stored if name in given])
+    )
 
 
 def check_facts(study: StudyRecord, found: StudyFacts) -> None:
@@ -61,11 +68,14 @@ def check_facts(study: StudyRecord, found: StudyFacts) -> None:
 def check_definition(study: StudyRecord, definition: StudyDefinition) -> None:
     """Refuse a study file that was edited since, without a look at its data and model.
 
-    Otherwise a restarted worker would train another definition under the study's name. Data and
-    model were compared at the study's inspection. Raises the errors of `check_facts`.
+    Otherwise a restarted worker would train another definition under the study's name.
+    Data and model were compared at the study's inspection. Raises the errors of
+    `check_facts`.
     """
     measured = {
-        name: value for name, value in study.fingerprint.items() if name.startswith(_MEASURED)
+        name: value
+        for name, value in study.fingerprint.items()
+        if name.startswith(_MEASURED)
     }
     found = replace(
         study.facts,
@@ -85,23 +95,32 @@ def accept_changes(
 ) -> tuple[list[Change], tuple[str, ...]]:
     """The changes to record with the study, and notes for people.
 
-    `accept` names fields that may differ. Raises VersionMismatch, FingerprintMismatch for changes
-    that nobody accepted, UnknownName and InvalidValue for fields that cannot be accepted.
+    `accept` names fields that may differ. Raises VersionMismatch, FingerprintMismatch
+    for changes that nobody accepted, UnknownName and InvalidValue for fields that
+    cannot be accepted.
     """
-    drift = _check_versions(study.facts.versions, found.versions, allow_drift=allow_version_drift)
+    drift = _check_versions(
+        study.facts.versions, found.versions, allow_drift=allow_version_drift
+    )
     accepted = frozenset(accept)
     compared = compare(study, found)
     _check_acceptable(accepted, {*study.fingerprint, *found.fingerprint})
-    refused = {name: pair for name, pair in compared.differing.items() if name not in accepted}
+    refused = {
+        name: pair for name, pair in compared.differing.items() if name not in accepted
+    }
     _refuse(study.name, refused, acceptable=frozenset(filter(_acceptable, refused)))
-    if compared.differing:  # other data may make epochs, and so schedules and exports, longer
+    # other data may make epochs, and so schedules and exports, longer
+    if compared.differing:
         then, now = dict(study.facts.steps_per_epoch), dict(found.steps_per_epoch)
         check_fields(study.name, {"steps_per_epoch": then}, {"steps_per_epoch": now})
     changes = [
         Change(field=name, old=old, new=new)
         for name, (old, new) in {**compared.differing, **compared.callbacks}.items()
     ]
-    notes = (f"{each.field} changed since the study began, and is recorded" for each in changes)
+    notes = (
+        f"{each.field} changed since the study began, and is recorded"
+        for each in changes
+    )
     return changes, (*drift, *compared.notes, *notes)
 
 
@@ -120,7 +139,9 @@ def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
     then, now = study.recorded.get(CALLBACKS), given.recorded.get(CALLBACKS)
     known = then is not None and now is not None
     return Comparison(
-        differing=_differing(stored, given.fingerprint, {**stored, **given.fingerprint}),
+        differing=_differing(
+            stored, given.fingerprint, {**stored, **given.fingerprint}
+        ),
         callbacks={CALLBACKS: (then, now)} if known and then != now else {},
     )
 
@@ -128,8 +149,8 @@ def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
 def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
     """Compare by the fields that 0.1.0 had.
 
-    The digest of code in 0.1.0 depends on Python's minor version: under another version it cannot
-    be compared.
+    The digest of code in 0.1.0 depends on Python's minor version: under another version
+    it cannot be compared.
     """
     stored = study.fingerprint
     here = dict(given.fingerprint) | {CODE_OF_1: given.recorded.get(CODE_OF_1)}
@@ -142,7 +163,9 @@ def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
         f"under {now} its code cannot be compared, and is taken as it is"
     )
     names = [name for name in stored if name != CODE_OF_1]
-    return Comparison(differing=_differing(stored, here, names), callbacks={}, notes=(note,))
+    return Comparison(
+        differing=_differing(stored, here, names), callbacks={}, notes=(note,)
+    )
 
 
 def _differing(
@@ -152,7 +175,9 @@ def _differing(
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _refuse(study: str, differing: Differences, *, acceptable: Collection[str] = ()) -> None:
+def _refuse(
+    study: str, differing: Differences, *, acceptable: Collection[str] = ()
+) -> None:
     if differing:
         raise FingerprintMismatch(study, differences=differing, acceptable=acceptable)
 
@@ -194,6 +219,7 @@ def _check_versions(
     if differing and not allow_drift:
         fix = "Install the study's versions, or allow it with --allow-version-drift."
         raise VersionMismatch(
-            f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix
+            f"results of other library versions would be mixed: {'; '.join(differing)}.",
+            fix=fix,
         )
     return [f"other library versions, as allowed: {each}" for each in differing]

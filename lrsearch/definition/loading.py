@@ -30,25 +30,33 @@ BACKEND = "tensorflow"
 def load_study_file(path: str | Path) -> StudyDefinition:
     """Load the definition in a file, and fill in its `build_model` and `load_data`.
 
-    The file's folder is importable while and after it loads, for modules beside it. Raises
-    StudyFileError, with the file's own traceback where its code failed, InvalidValue for a field,
-    and InvalidValue for a Keras backend other than TensorFlow.
+    The file's folder is importable while and after it loads, for modules beside it.
+    Raises StudyFileError, with the file's own traceback where its code failed,
+    InvalidValue for a field, and InvalidValue for a Keras backend other than
+    TensorFlow.
     """
     check_backend()
     path = Path(path)
     check_file(path)
     if path.suffix != ".py":
         raise StudyFileError(
-            f"study file {str(path)!r} is no Python file:", fix="its name must end in .py."
+            f"study file {str(path)!r} is no Python file:",
+            fix="its name must end in .py.",
         )
-    sources = read_sources(path)  # before the file runs: a later edit is another definition
+    # before the file runs: a later edit is another definition
+    sources = read_sources(path)
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
         found = "none" if definition is None else f"a {type(definition).__name__}"
         text = f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
-        raise StudyFileError(text, fix="See `lrsearch new-study` for a file to begin from.")
-    functions = {name: _function(module, definition, name) for name in ("build_model", "load_data")}
+        raise StudyFileError(
+            text, fix="See `lrsearch new-study` for a file to begin from."
+        )
+    functions = {
+        name: _function(module, definition, name)
+        for name in ("build_model", "load_data")
+    }
     return replace(definition, sources=sources, **functions)
 
 
@@ -146,7 +154,8 @@ def name_file(error: LrSearchError, path: Path) -> LrSearchError:
 def own_traceback(error: BaseException, path: Path) -> str:
     """The traceback from the study file on, without our own frames before."""
     frames = dropwhile(
-        lambda frame: Path(frame.filename) != path, traceback.extract_tb(error.__traceback__)
+        lambda frame: Path(frame.filename) != path,
+        traceback.extract_tb(error.__traceback__),
     )
     lines = traceback.format_list(list(frames))
     head = ["Traceback (most recent call last):\n"] if lines else []

@@ -22,11 +22,15 @@ def check_study_name(name: str) -> str:
         or len(name) > LONGEST
         or name != name.strip()
         or name[0] in ".-"
-        or any(each in _FORBIDDEN or unicodedata.category(each)[0] == "C" for each in name)
+        or any(
+            each in _FORBIDDEN or unicodedata.category(each)[0] == "C" for each in name
+        )
     )
     if bad:
         raise InvalidValue(
-            "study name", got=name if len(name) <= LONGEST else name[:20] + "...", allowed=allowed
+            "study name",
+            got=name if len(name) <= LONGEST else name[:20] + "...",
+            allowed=allowed,
         )
     return name
 

@@ -1,8 +1,9 @@
 """Which statements of a study's files a function needs, directly and through other statements.
 
-The analysis is static, and errs towards too much. A name that is read anywhere inside a statement
-counts as needed. All of a module counts where the module is imported as a whole. Where code looks
-names up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
+The analysis is static, and errs towards too much. A name that is read anywhere inside a
+statement counts as needed. All of a module counts where the module is imported as a
+whole. Where code looks names up while it runs (`globals`, `exec`, ...), the program is
+`dynamic` and everything counts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from lrsearch.definition.syntax import without_docstring
 Place: TypeAlias = tuple[Path, int]  # a statement at the top of a file
 
 _DYNAMIC = frozenset(
-    {"globals", "exec", "eval", "__import__", "importlib", "sys.modules", "__init_subclass__"}
+    {
+        "globals",
+        "exec",
+        "eval",
+        "__import__",
+        "importlib",
+        "sys.modules",
+        "__init_subclass__",
+    }
 )
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -34,7 +43,9 @@ class Program:
             path: list(_split(without_docstring(tree.body)))
             for path, tree in sources.trees().items()
         }
-        self._definers = {path: _definers(statements) for path, statements in self.files.items()}
+        self._definers = {
+            path: _definers(statements) for path, statements in self.files.items()
+        }
 
     @property
     def home(self) -> list[ast.stmt]:
@@ -62,11 +73,15 @@ class Program:
     def statement(self, place: Place) -> ast.stmt:
         return self.files[place[0]][place[1]]
 
-    def find_needed(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
+    def find_needed(
+        self, nodes: Iterable[ast.AST], path: Path | None = None
+    ) -> set[Place]:
         """The statements that `nodes` need; `path` is their file, by default the study file."""
         found: set[Place] = set()
         waiting = [
-            place for node in nodes for place in self._needs(node, path or self._sources.home)
+            place
+            for node in nodes
+            for place in self._needs(node, path or self._sources.home)
         ]
         while waiting:
             place = waiting.pop()
@@ -99,7 +114,11 @@ class Program:
                 if file in self.files
                 for place in self._of_name(file, alias.name)
             ]
-            inner = [file for file in module_files(base, [*parts, alias.name]) if file not in own]
+            inner = [
+                file
+                for file in module_files(base, [*parts, alias.name])
+                if file not in own
+            ]
             yield from named or self._whole(inner[-1:] or own)
 
     def _whole(self, files: Iterable[Path]) -> Iterator[Place]:
@@ -114,7 +133,8 @@ def acts(statement: ast.stmt, sources: Sources, path: Path) -> bool:
     """
     if isinstance(statement, _DEFINITIONS):
         return bool(
-            statement.decorator_list or (isinstance(statement, ast.ClassDef) and statement.keywords)
+            statement.decorator_list
+            or (isinstance(statement, ast.ClassDef) and statement.keywords)
         )
     if isinstance(statement, _IMPORTS):
         return (
@@ -126,7 +146,11 @@ def acts(statement: ast.stmt, sources: Sources, path: Path) -> bool:
     if isinstance(statement, ast.Expr):
         return not isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        targets = (
+            statement.targets
+            if isinstance(statement, ast.Assign)
+            else [statement.target]
+        )
         return not all(map(_is_plain, targets)) or any(
             isinstance(each, ast.Call) for each in ast.walk(statement)
         )
@@ -156,8 +180,11 @@ def _definers(statements: list[ast.stmt]) -> dict[str, list[int]]:
 
 
 def _bound(statement: ast.stmt) -> set[str]:
-    if isinstance(statement, _DEFINITIONS):  # a function that says `global NAME` may bind it
-        declared = (each.names for each in ast.walk(statement) if isinstance(each, ast.Global))
+    # a function that says `global NAME` may bind it
+    if isinstance(statement, _DEFINITIONS):
+        declared = (
+            each.names for each in ast.walk(statement) if isinstance(each, ast.Global)
+        )
         return {statement.name}.union(*declared)
     found: set[str] = set()
     for each in ast.walk(statement):
@@ -182,7 +209,11 @@ def _words(node: ast.AST) -> Iterator[str]:
 
 
 def _package(statement: ast.Import | ast.ImportFrom) -> str:
-    name = statement.names[0].name if isinstance(statement, ast.Import) else statement.module or ""
+    name = (
+        statement.names[0].name
+        if isinstance(statement, ast.Import)
+        else statement.module or ""
+    )
     return name.split(".")[0]
 
 
@@ -200,5 +231,10 @@ def _is_main_guard(statement: ast.stmt) -> bool:
         or not isinstance(statement.test, ast.Compare)
     ):
         return False
-    words = {ast.unparse(statement.test.left), *map(ast.unparse, statement.test.comparators)}
-    return words == {"__name__", "'__main__'"} and isinstance(statement.test.ops[0], ast.Eq)
+    words = {
+        ast.unparse(statement.test.left),
+        *map(ast.unparse, statement.test.comparators),
+    }
+    return words == {"__name__", "'__main__'"} and isinstance(
+        statement.test.ops[0], ast.Eq
+    )

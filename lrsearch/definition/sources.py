@@ -68,10 +68,16 @@ def _parse(text: str) -> ast.Module:
         return ast.parse(f"{{'text': {text!a}}}")
 
 
-def imported_files(node: ast.Import | ast.ImportFrom, path: Path, root: Path) -> list[Path]:
+def imported_files(
+    node: ast.Import | ast.ImportFrom, path: Path, root: Path
+) -> list[Path]:
     """Files below `root` that an import in `path` loads: plain modules and packages."""
     if isinstance(node, ast.Import):
-        return [file for alias in node.names for file in module_files(root, alias.name.split("."))]
+        return [
+            file
+            for alias in node.names
+            for file in module_files(root, alias.name.split("."))
+        ]
     base, parts = origin_of(node, path, root)
     found = list(module_files(base, parts))
     for alias in node.names:

@@ -19,7 +19,9 @@ from lrsearch.rules import BOOL, Rule, at_least, check_fields, is_number
 from lrsearch.space import SearchSpace, check_batch_sizes
 from lrsearch.values import Direction, Json
 
-_NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= to StudyDefinition."
+_NO_BATCH_SIZE = (
+    "load_data(batch_size) was called with None: give batch_size= to StudyDefinition."
+)
 _FOLD_CALLED = "load_data was called with fold="
 
 
@@ -90,9 +92,8 @@ class StudyDefinition:
             and self.build_model is not None
             and not takes_argument(self.build_model, "params")
         ):
-            fix = (
-                f"It is called with the searched {', '.join(space.extra)}: def build_model(params)."
-            )
+            searched = ", ".join(space.extra)
+            fix = f"It is called with the searched {searched}: def build_model(params)."
             raise InvalidValue(
                 "build_model",
                 got="a function without an argument",
@@ -122,7 +123,9 @@ class StudyDefinition:
             return self
         space = self.space.with_overrides(overrides)
         return replace(
-            self, space=space, batch_size=None if "batch_size" in overrides else self.batch_size
+            self,
+            space=space,
+            batch_size=None if "batch_size" in overrides else self.batch_size,
         )
 
     def make_model(self, extra: Mapping[str, Json]) -> Any:
@@ -133,8 +136,8 @@ class StudyDefinition:
     def read_data(self, batch_size: int | None, fold: int = 0) -> Any:
         """Call `load_data`, with the batch size and the fold where it takes them.
 
-        Without a size its own default counts. An error gets a note of the fold, or of the want of a
-        size.
+        Without a size its own default counts. An error gets a note of the fold, or of
+        the want of a size.
         """
         load = self._loader(fold)
         try:
@@ -153,7 +156,8 @@ class StudyDefinition:
             return load()
         try:
             return load(None)
-        except Exception as error:  # whatever load_data makes of None, which is raised again
+        except Exception as error:
+            # whatever load_data makes of None, which is raised again
             error.add_note(_NO_BATCH_SIZE)
             raise
 
@@ -188,20 +192,31 @@ class StudyDefinition:
 def takes_argument(function: Callable[..., Any], name: str) -> bool:
     """Whether a function wants the argument: its first parameter has no default, or that name.
 
-    Other parameters with defaults are the user's own: `build_model(width=64)` is called without.
+    Other parameters with defaults are the user's own: `build_model(width=64)` is called
+    without.
     """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     first = next(
-        (each for each in inspect.signature(function).parameters.values() if each.kind in kinds),
+        (
+            each
+            for each in inspect.signature(function).parameters.values()
+            if each.kind in kinds
+        ),
         None,
     )
-    return first is not None and (first.default is inspect.Parameter.empty or first.name == name)
+    return first is not None and (
+        first.default is inspect.Parameter.empty or first.name == name
+    )
 
 
 def hint_of(error: BaseException) -> str:
     """The notes that `read_data` left on an error, or nothing."""
     notes = getattr(error, "__notes__", ())
-    ours = (each for each in notes if each == _NO_BATCH_SIZE or each.startswith(_FOLD_CALLED))
+    ours = (
+        each
+        for each in notes
+        if each == _NO_BATCH_SIZE or each.startswith(_FOLD_CALLED)
+    )
     return " ".join(ours)
 
 
@@ -218,15 +233,23 @@ _RULES: Mapping[str, Rule] = {
         lambda name: isinstance(name, str) and name.strip(),
         "a name that an epoch logs, such as 'val_loss'",
     ),
-    "direction": Rule(lambda value: value in tuple(Direction), "'minimize' or 'maximize'"),
-    "objective_epoch": Rule(lambda value: value in ("last", "best"), "'last' or 'best'"),
+    "direction": Rule(
+        lambda value: value in tuple(Direction), "'minimize' or 'maximize'"
+    ),
+    "objective_epoch": Rule(
+        lambda value: value in ("last", "best"), "'last' or 'best'"
+    ),
     "epochs": _COUNT,
     "steps_per_epoch": _COUNT,
     "validation_steps": _COUNT,
-    "class_weight": Rule(lambda value: isinstance(value, Mapping), "a dict from class to weight"),
+    "class_weight": Rule(
+        lambda value: isinstance(value, Mapping), "a dict from class to weight"
+    ),
     "shuffle": BOOL,
     "gradient_accumulation_steps": _COUNT,
-    "folds": Rule(are_folds, "a whole number of at least 2, or a splitter of scikit-learn"),
+    "folds": Rule(
+        are_folds, "a whole number of at least 2, or a splitter of scikit-learn"
+    ),
     "groups": Rule(are_groups, "an array, or a function that returns one"),
     "callbacks": _FUNCTION,
     "space": Rule(lambda value: isinstance(value, SearchSpace), "a SearchSpace"),
@@ -247,6 +270,9 @@ def _check_factory(function: Callable[..., Any] | None) -> None:
     try:
         signature.bind(*([None] if takes_argument(function, "trial") else []))
     except TypeError as error:
-        got, allowed = f"callbacks{signature}", "a function without arguments, or of one: the trial"
+        got, allowed = (
+            f"callbacks{signature}",
+            "a function without arguments, or of one: the trial",
+        )
         fix = f"It cannot be called so: {error}."
         raise InvalidValue("callbacks", got=got, allowed=allowed, fix=fix) from None

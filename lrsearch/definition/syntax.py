@@ -1,7 +1,8 @@
 """Python source as a text of its meaning, the same under every version of Python.
 
-`ast.dump` is not: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out. Knows
-nothing of studies, and imports only the standard library, so that tests can run any interpreter.
+`ast.dump` is not: 3.12 added fields to functions and classes, and 3.13 leaves empty
+ones out. Knows nothing of studies, and imports only the standard library, so that tests
+can run any interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _fields(node: ast.AST) -> Iterator[str]:
         value = getattr(node, name, None)
         if name == "body" and isinstance(node, WITH_DOCSTRING):
             value = without_docstring(node.body)
-        # None is a constant's value; elsewhere None and [] mean that the field is empty.
+        # None is a constant's value; elsewhere None and [] mean that the field is
+        # empty.
         if name not in _IDLE and (
             isinstance(node, ast.Constant) or (value is not None and value != [])
         ):

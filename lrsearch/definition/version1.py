@@ -1,9 +1,9 @@
 """The code digest of version 0.1.0, by which its studies are recognised.
 
-Do not improve this module: stored digests must stay equal. Version 0.1.0 took code as one piece,
-callbacks included, and wrote it by `ast.dump`, whose text differs between minor versions of Python.
-It recognised a study file by the module of `build_model`. So modules beside the file did not count
-where `build_model` came from one of them.
+Do not improve this module: stored digests must stay equal. Version 0.1.0 took code as
+one piece, callbacks included, and wrote it by `ast.dump`, whose text differs between
+minor versions of Python. It recognised a study file by the module of `build_model`. So
+modules beside the file did not count where `build_model` came from one of them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _CODE_FIELDS = ("loss", "metrics", "callbacks", "build_model", "load_data")
 def code_digest(definition: StudyDefinition) -> str | None:
     """The digest, equal for code that differs in comments, docstrings and layout only.
 
-    It depends on the minor version of Python. None where 0.1.0 could not read the code, and so
-    could not have made a study of it.
+    It depends on the minor version of Python. None where 0.1.0 could not read the code,
+    and so could not have made a study of it.
     """
     try:
         return _digest(definition)
@@ -37,7 +37,10 @@ def code_digest(definition: StudyDefinition) -> str | None:
 
 def _digest(definition: StudyDefinition) -> str:
     sources = definition.sources
-    if sources is not None and getattr(definition.build_model, "__module__", None) == MODULE:
+    if (
+        sources is not None
+        and getattr(definition.build_model, "__module__", None) == MODULE
+    ):
         parts = _file_parts(sources)
     else:
         parts = [_source(getattr(definition, name)) for name in _CODE_FIELDS]
@@ -59,8 +62,14 @@ def _study_code(source: str) -> str:
         if isinstance(statement, ast.Assign) and any(
             _is_definition(each) for each in statement.targets
         ):
-            arguments = statement.value.keywords if isinstance(statement.value, ast.Call) else []
-            kept += [ast.Expr(each.value) for each in arguments if each.arg in _CODE_FIELDS]
+            arguments = (
+                statement.value.keywords
+                if isinstance(statement.value, ast.Call)
+                else []
+            )
+            kept += [
+                ast.Expr(each.value) for each in arguments if each.arg in _CODE_FIELDS
+            ]
         else:
             kept.append(statement)
     tree.body = kept

@@ -32,7 +32,7 @@ def weigh_examples(y: Structure, weights: dict[int, float]) -> Any:
     return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
-# -- epochs ---------------------------------------------------------------------------------------
+# -- epochs ----------------------------------------------------------------------------
 
 _First = Callable[["EpochIterator"], Any] | None
 
@@ -44,14 +44,15 @@ class EpochIterator(TFEpochIterator):
     """
 
     _beginning: tuple[int, int, _First] | None = None  # what `begin_within` was given
-    _next_beginning: tuple[int, int, _First] | None = None  # None once the first epoch began
+    # None once the first epoch began
+    _next_beginning: tuple[int, int, _First] | None = None
     _rest: Any = None  # the adapter of a PyDataset's pass that was begun before
 
     def begin_within(self, *, done: int, seen: int, first: _First) -> None:
         """Let the first epoch begin after `done` batches, at `seen` of its pass over the data.
 
-        `first` makes the pass's iterator, which stands there; without it the data itself begins
-        there.
+        `first` makes the pass's iterator, which stands there; without it the data
+        itself begins there.
         """
         self._beginning = self._next_beginning = (done, seen, first)
 
@@ -66,7 +67,8 @@ class EpochIterator(TFEpochIterator):
         if beginning is not None:
             done, seen, first = beginning
             self._current_iterator = self.new_pass() if first is None else first(self)
-            self._steps_seen = seen - done  # Keras counts the steps that are left out below
+            # Keras counts the steps that are left out below
+            self._steps_seen = seen - done
         for step in super()._enumerate_iterator():
             if step[0] >= done:
                 yield step

@@ -18,7 +18,7 @@ from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine.types import Batch, Metric, Model, Optimizer, Structure, Tensor
 from lrsearch.values import Direction
 
-# -- its class ------------------------------------------------------------------------------------
+# -- its class -------------------------------------------------------------------------
 
 
 def has_own(model: Model, method: str) -> bool:
@@ -53,7 +53,7 @@ def unsupported_strategy(model: Model) -> str:
     return "" if kind in {type(None), tf.distribute.MirroredStrategy} else kind.__name__
 
 
-# -- its compile ----------------------------------------------------------------------------------
+# -- its compile -----------------------------------------------------------------------
 
 
 @contextmanager
@@ -103,7 +103,9 @@ def loss_weights_of(model: Model) -> list[float]:
 
 def output_names(model: Model) -> list[str]:
     """List the outputs' names, with which the names of their metrics begin in an epoch's logs."""
-    compiled = (getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss"))
+    compiled = (
+        getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss")
+    )
     lists = [getattr(each, "output_names", None) for each in (model, *compiled)]
     return [str(name) for names in lists for name in names or ()]
 
@@ -117,14 +119,15 @@ def known_direction(metric: Metric) -> Direction | None:
 def skip_all_reduce(model: Model) -> None:
     """Skip the optimizer's all-reduce without a strategy: with one replica it is the identity.
 
-    TensorFlow's reduction registers a gradient function in every trace. TensorFlow keeps that
-    function for ever, with the trace and its model: 3.5 MiB a trial of the smallest model (2.21).
+    TensorFlow's reduction registers a gradient function in every trace. TensorFlow
+    keeps that function for ever, with the trace and its model: 3.5 MiB a trial of the
+    smallest model (2.21).
     """
     if strategy_of(model) is None:
         inner(model.optimizer)._all_reduce_sum_gradients = list
 
 
-# -- its variables --------------------------------------------------------------------------------
+# -- its variables ---------------------------------------------------------------------
 
 
 def is_built(model: Model) -> bool:
@@ -146,7 +149,7 @@ def build_fully(model: Model, batch: Batch) -> None:
             model.optimizer.build(model.trainable_variables)
 
 
-# -- its steps and logs ---------------------------------------------------------------------------
+# -- its steps and logs ----------------------------------------------------------------
 
 
 def unwrap_optionals(model: Model, step: Any) -> Any:
@@ -178,15 +181,22 @@ def call_model(model: Model, x: Structure, *, training: bool) -> Structure:
 def have_masks(outputs: Structure) -> bool:
     """Whether a mask goes with some output, to the loss and the metrics."""
     return any(
-        getattr(each, "_keras_mask", None) is not None for each in keras.tree.flatten(outputs)
+        getattr(each, "_keras_mask", None) is not None
+        for each in keras.tree.flatten(outputs)
     )
 
 
-def measure_outputs(model: Model, batch: Batch, outputs: Structure, *, training: bool) -> Tensor:
+def measure_outputs(
+    model: Model, batch: Batch, outputs: Structure, *, training: bool
+) -> Tensor:
     """Do what `measure_batch` does after the model's call; batch: (x, y, weight)."""
     x, y, weight = batch
-    loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight, training=training)
-    count = tf.shape(next(each for each in keras.tree.flatten(x) if each is not None))[0]
+    loss = model._compute_loss(
+        x=x, y=y, y_pred=outputs, sample_weight=weight, training=training
+    )
+    count = tf.shape(next(each for each in keras.tree.flatten(x) if each is not None))[
+        0
+    ]
     model._loss_tracker.update_state(loss, sample_weight=count)
     model.compute_metrics(x, y, outputs, sample_weight=weight)
     return loss
@@ -205,10 +215,16 @@ def computes_in_half(model: Model) -> bool:
 def mean_metrics(model: Model) -> list[Metric]:
     """The metrics that are a plain mean: a total by a count; the losses' own are among them."""
     leaves = [
-        each for metric in model.metrics for each in (metric, *getattr(metric, "metrics", ()))
+        each
+        for metric in model.metrics
+        for each in (metric, *getattr(metric, "metrics", ()))
     ]
     mean = keras.metrics.Mean
-    plain = [each for each in leaves if isinstance(each, mean) and type(each).result is mean.result]
+    plain = [
+        each
+        for each in leaves
+        if isinstance(each, mean) and type(each).result is mean.result
+    ]
     return list({id(each): each for each in plain}.values())
 
 

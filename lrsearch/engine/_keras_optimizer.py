@@ -18,7 +18,11 @@ from lrsearch.engine.types import Model, Optimizer, Tensor, Variable
 
 def inner(optimizer: Optimizer) -> Optimizer:
     """Take an optimizer out of its loss scaling."""
-    return optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
+    return (
+        optimizer.inner_optimizer
+        if isinstance(optimizer, LossScaleOptimizer)
+        else optimizer
+    )
 
 
 def scaling_of(optimizer: Optimizer) -> dict[str, Any]:
@@ -36,9 +40,12 @@ def scale_loss_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
     return LossScaleOptimizer(optimizer, **scaling_of(yours))
 
 
-# -- weight decay ---------------------------------------------------------------------------------
+# -- weight decay ----------------------------------------------------------------------
 
-_EXCLUDED, _EXCLUDED_NAMES = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+_EXCLUDED, _EXCLUDED_NAMES = (
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_pattern",
+)
 
 
 def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
@@ -48,19 +55,23 @@ def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
             setattr(target, name, getattr(source, name))
 
 
-def decay_exclusions(optimizer: Optimizer, variables: Sequence[Variable]) -> dict[str, Any]:
+def decay_exclusions(
+    optimizer: Optimizer, variables: Sequence[Variable]
+) -> dict[str, Any]:
     """Read the arguments of `exclude_from_weight_decay` as JSON; empty for none.
 
     They are patterns of names, and places in `variables`.
     """
     pattern = getattr(optimizer, _EXCLUDED_NAMES, None)
     ids = getattr(optimizer, _EXCLUDED, None) or ()
-    places = [place for place, each in enumerate(variables) if optimizer._var_key(each) in ids]
+    places = [
+        place for place, each in enumerate(variables) if optimizer._var_key(each) in ids
+    ]
     names = {"var_names": [pattern.pattern]} if pattern else {}
     return names | ({"places": places} if places else {})
 
 
-# -- the rate -------------------------------------------------------------------------------------
+# -- the rate --------------------------------------------------------------------------
 
 
 def rate_of(optimizer: Optimizer) -> Any:
@@ -82,7 +93,11 @@ def put_rate_back(optimizer: Optimizer, variable: Variable, value: float) -> Non
 def schedule_of(optimizer: Optimizer) -> Any | None:
     """The rate where it is a schedule, else None."""
     rate = rate_of(optimizer)
-    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+    return (
+        rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+        else None
+    )
 
 
 def rate_is_function(optimizer: Optimizer) -> bool:
@@ -90,7 +105,7 @@ def rate_is_function(optimizer: Optimizer) -> bool:
     return callable(rate_of(optimizer)) and schedule_of(optimizer) is None
 
 
-# -- state and averages ---------------------------------------------------------------------------
+# -- state and averages ----------------------------------------------------------------
 
 
 def optimizer_state(optimizer: Optimizer) -> list[Variable]:
@@ -110,15 +125,21 @@ def holds_moving_average(model: Model) -> bool:
     optimizer = inner(model.optimizer)
     if not optimizer.use_ema or not optimizer.built:
         return False
-    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    pairs = zip(
+        model.trainable_variables,
+        optimizer._model_variables_moving_average,
+        strict=True,
+    )
     return all(np.array_equal(*map(ops.convert_to_numpy, pair)) for pair in pairs)
 
 
-def averaged_weights(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Tensor] | None:
+def averaged_weights(
+    optimizer: Optimizer, variables: Sequence[Variable]
+) -> list[Tensor] | None:
     """Compute the weights x at which ScheduleFreeAdamW is evaluated; None before its first step.
 
-    The optimizer keeps y and z, and trains at y = (1 - beta_1) z + beta_1 x (Defazio 2024,
-    equation 1).
+    The optimizer keeps y and z, and trains at y = (1 - beta_1) z + beta_1 x (Defazio
+    2024, equation 1).
     """
     if not optimizer.built:
         return None

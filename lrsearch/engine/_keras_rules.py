@@ -26,8 +26,8 @@ TRAINED = "_momentums"
 class Column:
     """A hyperparameter that differs by row, in place of Keras' Python float.
 
-    Arithmetic with Python numbers stays in float64, as it does for a float: `1 - 0.999` in float32
-    is off by 5e-5.
+    Arithmetic with Python numbers stays in float64, as it does for a float: `1 - 0.999`
+    in float32 is off by 5e-5.
     """
 
     def __init__(self, values: Tensor, dtype: str) -> None:
@@ -78,7 +78,8 @@ class Adapter:
     begins_as_weights: tuple[str, ...] = ()  # slots that begin as copies of the weights
     # By slot, the hyperparameter that is the slot's first value.
     begins_at: Mapping[str, str] = field(default_factory=dict)
-    # Slots whose `.value` `update_step` reads once, before it assigns another value to the slot.
+    # Slots whose `.value` `update_step` reads once, before it assigns another value to
+    # the slot.
     references: tuple[str, ...] = ()
     # What the optimizer does once per update, before the first `update_step`.
     before: Callable[[Optimizer], None] | None = None
@@ -91,7 +92,9 @@ def _advance_product(optimizer: Optimizer) -> None:
     """
     product = optimizer._u_product
     step = ops.cast(optimizer.iterations + 1, product.dtype)
-    optimizer.assign(product, product * optimizer.beta_1 * (1.0 - 0.5 * ops.power(0.96, step)))
+    optimizer.assign(
+        product, product * optimizer.beta_1 * (1.0 - 0.5 * ops.power(0.96, step))
+    )
 
 
 ADAPTERS: dict[str, Adapter] = {
@@ -105,8 +108,8 @@ ADAPTERS: dict[str, Adapter] = {
     "Adadelta": Adapter(),
     "Ftrl": Adapter(),
     "Lion": Adapter(),
-    # Keras' `momentum_old` is a TensorFlow variable and no copy, so `update_step` uses the new
-    # momentum in its place.
+    # Keras' `momentum_old` is a TensorFlow variable and no copy, so `update_step` uses
+    # the new momentum in its place.
     "ScheduleFreeAdamW": Adapter(begins_as_weights=(TRAINED,), references=(TRAINED,)),
 }
 """Every optimizer that works element by element, by Keras class.
@@ -157,7 +160,9 @@ class _ByValue:
 def copy_by_value(optimizer: Optimizer) -> Optimizer:
     """Make an unbuilt copy of `optimizer` whose assignments a StatelessScope catches."""
     kind = type(optimizer)
-    config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
+    config = {
+        name: value for name, value in optimizer.get_config().items() if name != "name"
+    }
     return type(kind.__name__, (_ByValue, kind), {})(**config)
 
 
@@ -171,7 +176,9 @@ def build_cells(rule: Optimizer, variable: Variable) -> dict[str, Variable]:
     for name, value in vars(rule).items():
         if name in {"_learning_rate", "_variables", "_trainable_variables"}:
             continue
-        cell = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        cell = (
+            value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        )
         if isinstance(cell, keras.Variable) and cell is not variable:
             cells[name] = cell
     for name in ADAPTERS[type(rule).__name__].references:

@@ -1,7 +1,7 @@
 """State that Keras and TensorFlow keep in a process between trials: seeds, names, settings.
 
-Private names of Keras, read in 3.15.1, and of TensorFlow, read in 2.21; the oldest versions that
-are tested are 3.13.2 and 2.18.
+Private names of Keras, read in 3.15.1, and of TensorFlow, read in 2.21; the oldest
+versions that are tested are 3.13.2 and 2.18.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from tensorflow.python.eager import context as tf_context
 
 from lrsearch.engine.types import Function, Model, Variable
 
-_SETTINGS = ("dtype_policy", "flash_attention", "interactive_logging", "traceback_filtering")
+_SETTINGS = (
+    "dtype_policy",
+    "flash_attention",
+    "interactive_logging",
+    "traceback_filtering",
+)
 _NAMES = "object_name_uids"  # Keras' counters behind dense, dense_1, ...
 _counted: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
 
@@ -53,10 +58,11 @@ def clear_session() -> None:
 def same_names(maker: Any) -> Iterator[None]:
     """Give the layers that `maker` makes within the same names every time after the first.
 
-    TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3 MiB a trial
-    of a tiny model. Later calls restart Keras' name counters where the first call ended, so that
-    names never collide with layers that `maker` caches. Outside, Keras goes on counting, so that
-    no two layers of the user's have one name. `maker` is remembered by a weak reference.
+    TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3
+    MiB a trial of a tiny model. Later calls restart Keras' name counters where the
+    first call ended, so that names never collide with layers that `maker` caches.
+    Outside, Keras goes on counting, so that no two layers of the user's have one name.
+    `maker` is remembered by a weak reference.
     """
     before = dict(global_state.get_global_attribute(_NAMES, default={}))
     with suppress(TypeError):  # weak references to this callable are impossible
@@ -68,20 +74,23 @@ def same_names(maker: Any) -> Iterator[None]:
         after = dict(global_state.get_global_attribute(_NAMES, default={}))
         with suppress(TypeError):
             _counted.setdefault(maker, after)
-        largest = {name: max(before.get(name, 0), after.get(name, 0)) for name in {*before, *after}}
+        largest = {
+            name: max(before.get(name, 0), after.get(name, 0))
+            for name in {*before, *after}
+        }
         global_state.set_global_attribute(_NAMES, defaultdict(int, largest))
 
 
-# -- random numbers -------------------------------------------------------------------------------
+# -- random numbers --------------------------------------------------------------------
 
 
 def set_seeds(seed: int, *, kernels: bool) -> None:
     """Set every global seed, as `keras.utils.set_random_seed` does.
 
-    Without `kernels`, TensorFlow's kernels keep their state. `tf.random.set_seed` throws every
-    kernel away, and with the kernels what TensorFlow made of kept graphs; making that again costs
-    0.15 s a trial for the small model of studies/digits.py. Operations that take a seed of their
-    own, as Keras' do, need no new kernels.
+    Without `kernels`, TensorFlow's kernels keep their state. `tf.random.set_seed`
+    throws every kernel away, and with the kernels what TensorFlow made of kept graphs;
+    making that again costs 0.15 s a trial for the small model of studies/digits.py.
+    Operations that take a seed of their own, as Keras' do, need no new kernels.
     """
     if kernels:
         keras.utils.set_random_seed(seed)
@@ -132,12 +141,16 @@ def adopt_seed_generator(generator: keras.random.SeedGenerator) -> None:
     global_state.set_global_attribute("global_seed_generator", generator)
 
 
-# -- state that does not begin anew by itself -----------------------------------------------------
+# -- state that does not begin anew by itself ------------------------------------------
 
 
 def changed_by_evaluation(model: Model) -> list[Variable]:
     """List the variables that an evaluation may change: metrics, seeds, counters, no weights."""
-    weights = {id(each) for layer in model._flatten_layers() for each in layer._trainable_variables}
+    weights = {
+        id(each)
+        for layer in model._flatten_layers()
+        for each in layer._trainable_variables
+    }
     variables = [*model.variables, *model.metrics_variables, seed_state()]
     return [each for each in variables if id(each) not in weights]
 
@@ -155,7 +168,9 @@ def cudnn_layers(concrete: Function) -> list[str]:
 def _operations(concrete: Function) -> set[str]:
     """The kinds of operations in a traced function, those of functions that it calls included."""
     definition = concrete.graph.as_graph_def()
-    within = (node for function in definition.library.function for node in function.node_def)
+    within = (
+        node for function in definition.library.function for node in function.node_def
+    )
     return {node.op for node in (*definition.node, *within)}
 
 

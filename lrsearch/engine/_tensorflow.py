@@ -17,8 +17,8 @@ from tensorflow.python.ops.parallel_for import pfor
 
 from lrsearch.engine.types import Dataset, DatasetIterator, Structure, Variable
 
-# Random numbers under a key of each row's own: one call per row. TensorFlow would do the same by
-# itself, with a warning for each.
+# Random numbers under a key of each row's own: one call per row. TensorFlow would do
+# the same by itself, with a warning for each.
 _ROW_BY_ROW = (
     "StatelessRandomGetKeyCounter",
     "StatelessRandomUniformV2",
@@ -33,11 +33,14 @@ _ROW_BY_ROW = (
 def teach_vectorized_map() -> None:
     """Teach `tf.vectorized_map` the operations that it lacks.
 
-    Keras' accuracies need one, Bitcast: argmax looks at the sign's bit. Without that operation
-    every step would loop over the rows one by one.
+    Keras' accuracies need one, Bitcast: argmax looks at the sign's bit. Without that
+    operation every step would loop over the rows one by one.
     """
     known = pfor._pfor_converter_registry
-    for name, rule in {"Bitcast": _bitcast, **dict.fromkeys(_ROW_BY_ROW, _row_by_row)}.items():
+    for name, rule in {
+        "Bitcast": _bitcast,
+        **dict.fromkeys(_ROW_BY_ROW, _row_by_row),
+    }.items():
         if name not in known:
             pfor.RegisterPFor(name)(rule)
 
@@ -53,8 +56,8 @@ def _row_by_row(inputs: pfor._PforInput) -> Structure:
 def save_iterator(iterator: DatasetIterator) -> bytes:
     """The whole state of an iterator of tf.data, its shuffle buffers included.
 
-    Raises tf.errors.FailedPreconditionError where a part cannot be written: Python's generators,
-    random numbers.
+    Raises tf.errors.FailedPreconditionError where a part cannot be written: Python's
+    generators, random numbers.
     """
     fail = 2  # tf.data's policy for state that cannot be written
     written = tf.raw_ops.SerializeIterator(
@@ -85,7 +88,10 @@ def buffered_bytes(dataset: Dataset) -> float:
             parts[id(each)] = each
             queue += each._inputs()
     return float(
-        sum(_count_buffered(each) * _element_bytes(each.element_spec) for each in parts.values())
+        sum(
+            _count_buffered(each) * _element_bytes(each.element_spec)
+            for each in parts.values()
+        )
     )
 
 

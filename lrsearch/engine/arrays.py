@@ -1,8 +1,8 @@
 """Reads one array of the user's, as Keras' own adapter would.
 
-Floats become floatx, a pandas series a column, and texts (strings or bytes, in an array or a
-tensor) an object array of bytes. Integers and booleans stay as they are. Other data is refused.
-Knows nothing of splits.
+Floats become floatx, a pandas series a column, and texts (strings or bytes, in an array
+or a tensor) an object array of bytes. Integers and booleans stay as they are. Other
+data is refused. Knows nothing of splits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from lrsearch.engine._keras_data import adapt_array
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
-# Rows of each array in its checksum: all of a small one, enough of a large one to notice another.
+# Rows of each array in its checksum: all of a small one, enough of a large one to
+# notice another.
 _SAMPLED_ROWS = 4096
 _ALLOWED = "an array of numbers or strings"
 
@@ -32,9 +33,14 @@ def read_array(label: str, value: Any) -> np.ndarray:
         return _read_texts(label, plain)
     try:
         with np.errstate(over="ignore"):  # `find_gaps` finds what becomes infinite
-            return np.asarray(adapt_array(value if hasattr(value, "__array__") else plain))
+            return np.asarray(
+                adapt_array(value if hasattr(value, "__array__") else plain)
+            )
     except ValueError:
-        got, fix = f"an array of {plain.dtype}", "Convert it in load_data: .astype('float32')."
+        got, fix = (
+            f"an array of {plain.dtype}",
+            "Convert it in load_data: .astype('float32').",
+        )
         raise InvalidValue(label, got=got, allowed=_ALLOWED, fix=fix) from None
 
 
@@ -54,12 +60,18 @@ def array_to_json(value: Any) -> Json:
         content = np.ascontiguousarray(rows).tobytes()
     else:
         content = b"\0".join(_bytes_of(each) for each in rows.ravel())
-    return [list(array.shape), str(array.dtype), hashlib.sha256(content).hexdigest()[:16]]
+    return [
+        list(array.shape),
+        str(array.dtype),
+        hashlib.sha256(content).hexdigest()[:16],
+    ]
 
 
 def digest(parts: Json) -> str:
     """Hash JSON to 16 characters."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        json.dumps(parts, sort_keys=True, default=str).encode()
+    ).hexdigest()[:16]
 
 
 def _read_texts(label: str, array: np.ndarray) -> np.ndarray:
@@ -67,7 +79,9 @@ def _read_texts(label: str, array: np.ndarray) -> np.ndarray:
     flat = array.ravel()
     if not all(isinstance(each, str | bytes) for each in flat):
         fix = "Convert it in load_data: .astype('float32'), or .astype(str)."
-        raise InvalidValue(label, got="an array of Python objects", allowed=_ALLOWED, fix=fix)
+        raise InvalidValue(
+            label, got="an array of Python objects", allowed=_ALLOWED, fix=fix
+        )
     texts = np.empty(len(flat), object)
     texts[:] = [_bytes_of(each) for each in flat]
     return texts.reshape(array.shape)

@@ -1,10 +1,12 @@
 """One attempt's books: how far it is, its best value, whether it diverged, how it ended.
 
-Every engine has one `Attempt` per attempt and reports to it in the order of training: `begin`; for
-each epoch `begin_epoch`, then `count` and `look` as often as it can, then `end_epoch`; at last
-`conclude`, or `fail`. A method that finds that the attempt must end now raises `Stop`.
+Every engine has one `Attempt` per attempt and reports to it in the order of training:
+`begin`; for each epoch `begin_epoch`, then `count` and `look` as often as it can, then
+`end_epoch`; at last `conclude`, or `fail`. A method that finds that the attempt must
+end now raises `Stop`.
 
-Knows no Keras and no TensorFlow: the state of a model comes from the engine, by `Plan.fill`.
+Knows no Keras and no TensorFlow: the state of a model comes from the engine, by
+`Plan.fill`.
 """
 
 from __future__ import annotations
@@ -68,8 +70,10 @@ class Plan:
     # (updates,) float64, the schedule's; None where it is not known (yours)
     planned: np.ndarray | None = None
     fill: Callable[[Snapshot], Snapshot]  # adds the model's arrays to a snapshot
-    within: bool = True  # a snapshot can be taken at any batch's end, not only at an epoch's
-    stopping: Callable[[], bool] = lambda: False  # a callback of the user's ended the training
+    # a snapshot can be taken at any batch's end, not only at an epoch's
+    within: bool = True
+    # a callback of the user's ended the training
+    stopping: Callable[[], bool] = lambda: False
 
 
 @final
@@ -107,7 +111,7 @@ class Attempt:
         """Add each text to the outcome's notes, once."""
         self.notes += tuple(text for text in texts if text not in self.notes)
 
-    # -- training ----------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------
 
     def begin(self, plan: Plan) -> None:
         """Begin to train: the model is built, and has the checkpoint's state, if any."""
@@ -147,8 +151,8 @@ class Attempt:
     def rate_is_due(self, batch: int) -> bool:
         """Whether the rate of the epoch's batch number `batch`, from 0, is worth a look.
 
-        A look takes a millisecond where Keras reckons the schedule: only the first update, the peak
-        and the last are.
+        A look takes a millisecond where Keras reckons the schedule: only the first
+        update, the peak and the last are.
         """
         update, within = divmod(self._before + batch, self.plan.accumulation)
         planned, last = self.plan.planned, self.plan.total_steps - 1
@@ -163,7 +167,8 @@ class Attempt:
     def look(self, batch: int, logs: Mapping[str, Any]) -> None:
         """Report the progress and offer a snapshot, if it is time.
 
-        The model has trained `batch` batches of the epoch, whose logs so far are `logs`.
+        The model has trained `batch` batches of the epoch, whose logs so far are
+        `logs`.
         """
         self.batch, self.batch_logs = batch, logs
         now = time.monotonic()
@@ -204,7 +209,9 @@ class Attempt:
         self._history[self.epoch] = logs
         self.judge_epoch(self.epoch)
         value, (best, _) = self.value, self._best
-        if value is not None and (best is None or self.plan.direction.better(value, best)):
+        if value is not None and (
+            best is None or self.plan.direction.better(value, best)
+        ):
             self._best = (value, self.epoch)
 
     def _report(self, progress: Progress, *, save: bool) -> None:
@@ -225,7 +232,7 @@ class Attempt:
                 return f"{name} became {logs[name]}, after epoch {self.epoch}"
         return ""
 
-    # -- where it stands ---------------------------------------------------------------------------
+    # -- where it stands ---------------------------------------------------------------
 
     @property
     def plan(self) -> Plan:
@@ -268,7 +275,8 @@ class Attempt:
     def _rate(self, planned: float) -> float:
         """The planned rate, or the last that an update had where the plan has no number.
 
-        A schedule of the user's own may have none after the last update: `(1 - step / n) ** 0.9`.
+        A schedule of the user's own may have none after the last update: `(1 - step /
+        n) ** 0.9`.
         """
         applied = self._rates.applied if self._rates is not None else None
         return planned if math.isfinite(planned) or applied is None else applied.last
@@ -276,7 +284,8 @@ class Attempt:
     def snapshot(self) -> Snapshot:
         """Take the state after the last batch; the epoch's validation may have begun.
 
-        An engine that can take no state within an epoch gives the state that the epoch began with.
+        An engine that can take no state within an epoch gives the state that the epoch
+        began with.
         """
         began = self._epoch_began
         earlier = not self.plan.within and began.epoch == self.epoch
@@ -292,11 +301,15 @@ class Attempt:
             "best_epoch": epoch,
             "divergence": self._rule.state(),
             "rates": self._rates.state() if self._rates is not None else None,
-            "logs": {name: each for name, each in logs.items() if isinstance(each, float)},
+            "logs": {
+                name: each for name, each in logs.items() if isinstance(each, float)
+            },
         }
-        return Snapshot(epoch=self.epoch, batch=self.batch, step=self.updates, arrays={}, meta=meta)
+        return Snapshot(
+            epoch=self.epoch, batch=self.batch, step=self.updates, arrays={}, meta=meta
+        )
 
-    # -- the end -----------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------
 
     def judge_epoch(self, epoch: int) -> None:
         """Make an epoch's logs and value the run's."""
@@ -310,7 +323,10 @@ class Attempt:
 
     def logs_with(self, prefix: str, logs: Mapping[str, float]) -> dict[str, float]:
         """The run's logs and others, whose names get a prefix."""
-        return {**self.logs, **{f"{prefix}_{name}": value for name, value in logs.items()}}
+        return {
+            **self.logs,
+            **{f"{prefix}_{name}": value for name, value in logs.items()},
+        }
 
     def conclude(self, status: Status, *reasons: str) -> Outcome:
         """The outcome of an attempt that nothing broke.
@@ -323,13 +339,19 @@ class Attempt:
         elif status is Status.COMPLETE:
             value, best = self.counting_value, self.plan.best_epoch_counts
             if value is None:
-                place = "in every epoch" if best else f"after epoch {self._judged_epoch}"
+                place = (
+                    "in every epoch" if best else f"after epoch {self._judged_epoch}"
+                )
                 reasons += (f"no value: {self.plan.objective} was not finite {place}",)
-        return self._outcome(status, reason="; ".join(filter(None, reasons)), value=value)
+        return self._outcome(
+            status, reason="; ".join(filter(None, reasons)), value=value
+        )
 
     def fail(self, reason: str, text: str, *, left: bool) -> Outcome:
         """The outcome of what the study's code raised; `text` is its traceback."""
-        return self._outcome(Status.FAILED, reason=reason, traceback_text=text, left=left)
+        return self._outcome(
+            Status.FAILED, reason=reason, traceback_text=text, left=left
+        )
 
     def _outcome(self, status: Status, **fields: Any) -> Outcome:
         end_fork()  # a process that the study's code forked has no outcome
@@ -360,5 +382,7 @@ def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in logs.items():
         with suppress(TypeError, ValueError):
-            numbers[name] = float(np.asarray(value).item() if np.size(value) == 1 else value)
+            numbers[name] = float(
+                np.asarray(value).item() if np.size(value) == 1 else value
+            )
     return numbers

@@ -10,7 +10,12 @@ import numpy as np
 from lrsearch.engine._keras_state import draws_of_tensorflow, set_seeds
 from lrsearch.engine.attempt import Attempt, Plan
 from lrsearch.engine.callbacks import kept_of, users_callbacks
-from lrsearch.engine.compiling import accumulation_of, fresh_model, seeded_model, set_searched
+from lrsearch.engine.compiling import (
+    accumulation_of,
+    fresh_model,
+    seeded_model,
+    set_searched,
+)
 from lrsearch.engine.data import order_of
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import notes_of
@@ -32,7 +37,9 @@ def start_model(loaded: LoadedStudy, spec: TrialSpec, *, kernels: bool) -> Model
     )
 
 
-def kept_model(loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]) -> tuple[Model, bool]:
+def kept_model(
+    loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]
+) -> tuple[Model, bool]:
     """A model to keep for many trials, and whether it draws start values from tf.random.
 
     The kernels that draw have to begin anew with every trial.
@@ -48,8 +55,8 @@ def set_optimizer(
 ) -> None:
     """Give a model the setting's optimizer.
 
-    Its rate follows the schedule over the fold's updates; with `feeds`, it will be set from a
-    table.
+    Its rate follows the schedule over the fold's updates; with `feeds`, it will be set
+    from a table.
     """
     accumulation = accumulation_of(model, loaded.definition)
     set_searched(
@@ -104,7 +111,9 @@ def make_plan(
     )
 
 
-def order_examples(loaded: LoadedStudy, spec: TrialSpec, epoch: int, examples: int) -> np.ndarray:
+def order_examples(
+    loaded: LoadedStudy, spec: TrialSpec, epoch: int, examples: int
+) -> np.ndarray:
     """An epoch's examples in the trial's order: (examples,), int64, places in the arrays."""
     return order_of(spec.seed, epoch, examples, shuffle=loaded.definition.shuffle)
 

@@ -34,11 +34,12 @@ from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.values import Outcome, Save, Source, Watch
 
-# On CPUs 64 rows were no faster than 32 on any model measured, and fall out of the cache. On a GPU
-# 256 took 0.6 of a trial's time at 32, and a sampler would propose as many without a result.
+# On CPUs 64 rows were no faster than 32 on any model measured, and fall out of the
+# cache. On a GPU 256 took 0.6 of a trial's time at 32, and a sampler would propose as
+# many without a result.
 WIDTHS = (2, 4, 8, 16, 32)
-# Part of a trial's seconds: a narrower stack that is so near the best is chosen, since samplers
-# learn more from it.
+# Part of a trial's seconds: a narrower stack that is so near the best is chosen, since
+# samplers learn more from it.
 ENOUGH = 0.05
 GAIN = 0.9  # of graph's seconds: `vectorized` is chosen below that
 WORSE = 1.1  # times the best
@@ -47,7 +48,8 @@ LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
 _CALLS = 2  # one that may trace, one that counts
 _BYTES = 4  # of a weight
 _COPIES = 8  # of a row's weights that its update holds at once
-_FIRST_ROWS = WIDTHS[0] + 1  # what is there before the first timing: a stack keeps a model too
+# what is there before the first timing: a stack keeps a model too
+_FIRST_ROWS = WIDTHS[0] + 1
 
 
 class AutoEngine(Engine):
@@ -97,12 +99,16 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         end_fork(error)
         why = why or one_line(error)
     chosen = choose({name: 1000 * each.best for name, each in timings.items()}, why)
-    chosen = replace(chosen, means={name: 1000 * each.mean for name, each in timings.items()})
+    chosen = replace(
+        chosen, means={name: 1000 * each.mean for name, each in timings.items()}
+    )
     try:
         if chosen.engine == "vectorized" and stack is not None:
             beside = [each for each in specs if not vectorized.reason_against(each)]
             single = timings["graph"]
-            made = time_mixed(chosen, loaded, TimedStack(stack, beside), alone=single.best)
+            made = time_mixed(
+                chosen, loaded, TimedStack(stack, beside), alone=single.best
+            )
             return replace(made, alone_tracing_seconds=single.beginning)
         calls = partial(graph.timed_calls, specs[0], validating=True)
         return time_alone(chosen, loaded, calls, timings["graph"])
@@ -118,7 +124,11 @@ def choose(milliseconds: Mapping[str, float], why_alone: str = "") -> Calibratio
     """
     if why_alone:
         return _one_at_a_time(why_alone, milliseconds)
-    rows = {int(name.split()[0]): value for name, value in milliseconds.items() if name != "graph"}
+    rows = {
+        int(name.split()[0]): value
+        for name, value in milliseconds.items()
+        if name != "graph"
+    }
     best, alone = min(rows.values(), default=math.inf), milliseconds["graph"]
     if best > GAIN * alone:
         beside = f", and {best:.2g} ms beside others" if rows else ""
@@ -126,12 +136,16 @@ def choose(milliseconds: Mapping[str, float], why_alone: str = "") -> Calibratio
     width = min(each for each, value in rows.items() if value <= best * (1 + ENOUGH))
     costs = f"a trial's batch takes {rows[width]:.2g} ms, alone {alone:.2g} ms"
     reason = f"{width} trials at once: {costs}"
-    return Calibration(engine="vectorized", width=width, reason=reason, milliseconds=milliseconds)
+    return Calibration(
+        engine="vectorized", width=width, reason=reason, milliseconds=milliseconds
+    )
 
 
 def _one_at_a_time(why: str, milliseconds: Mapping[str, float]) -> Calibration:
     reason = f"one trial at a time: {why}"
-    return Calibration(engine="graph", width=1, reason=reason, milliseconds=milliseconds)
+    return Calibration(
+        engine="graph", width=1, reason=reason, milliseconds=milliseconds
+    )
 
 
 def _row_bytes(parameters: int) -> float:
@@ -139,8 +153,9 @@ def _row_bytes(parameters: int) -> float:
 
     Raises CannotCarry where the first rows would not fit.
 
-    A row's update holds its weights, their gradient and an optimizer's two slots, old and new. On a
-    GPU, what the trial alone took beyond what stays has its activations too.
+    A row's update holds its weights, their gradient and an optimizer's two slots, old
+    and new. On a GPU, what the trial alone took beyond what stays has its activations
+    too.
     """
     weights = float(parameters * _BYTES)
     memory = read_memory()
@@ -153,9 +168,9 @@ def _row_bytes(parameters: int) -> float:
 def _row_seconds(rows: TimedStack, alone: float, row_bytes: float) -> dict[str, Timing]:
     """The seconds of a trial's batch, by width.
 
-    Ends where more rows cost more, would not fit, or would take too long to try. A width is tried
-    only where twice what half as many rows took is there: running out of memory costs seconds on a
-    GPU, and the process on a CPU.
+    Ends where more rows cost more, would not fit, or would take too long to try. A
+    width is tried only where twice what half as many rows took is there: running out of
+    memory costs seconds on a GPU, and the process on a CPU.
     """
     timings: dict[str, Timing] = {}
     begin, needed, best, worse = read_memory(), WIDTHS[0] * row_bytes, alone, 0
@@ -165,7 +180,9 @@ def _row_seconds(rows: TimedStack, alone: float, row_bytes: float) -> dict[str, 
         forget_peak()
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            timing = timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
+            timing = timing_of(
+                rows.training(width, batches=batches), enough=TIMED_SECONDS
+            )
         except tf.errors.ResourceExhaustedError:
             break
         timings[f"{width} rows"] = timing

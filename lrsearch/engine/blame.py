@@ -1,8 +1,8 @@
 """Whose fault an exception is: the study's own code's, or that of `watch` and `save`.
 
-An exception of the study's code fails a trial; one of `watch` or `save` leaves the engine. Both
-come up through Keras and the study's callbacks. So what `watch` and `save` raise travels in an
-exception that no handler of the study's takes for an error.
+An exception of the study's code fails a trial; one of `watch` or `save` leaves the
+engine. Both come up through Keras and the study's callbacks. So what `watch` and `save`
+raise travels in an exception that no handler of the study's takes for an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lrsearch.errors import AskedToLeave
-from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, TrialSpec, Verdict, Watch
+from lrsearch.values import (
+    Outcome,
+    Progress,
+    Save,
+    Snapshot,
+    Source,
+    TrialSpec,
+    Verdict,
+    Watch,
+)
 
 # Raised by the study's code, unless this process was asked to stop.
 LEAVING = (SystemExit, KeyboardInterrupt)
@@ -30,7 +39,8 @@ class FromCaller(BaseException):
         self.error = error
 
 
-PASSING = (FromCaller, AskedToLeave)  # handlers of the study's exceptions raise these again at once
+# handlers of the study's exceptions raise these again at once
+PASSING = (FromCaller, AskedToLeave)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +55,8 @@ class Observer:
 def guard(watch: Watch, save: Save) -> Iterator[Observer]:
     """Around an engine's training: let what `watch` and `save` raise out as it is.
 
-    A process that the study's code forked ends where it calls either of them: one process trains a
-    trial.
+    A process that the study's code forked ends where it calls either of them: one
+    process trains a trial.
     """
     note_process()
     try:
@@ -56,7 +66,10 @@ def guard(watch: Watch, save: Save) -> Iterator[Observer]:
 
 
 def train_each(
-    train_one: Callable[[TrialSpec, Observer], Outcome], source: Source, watch: Watch, save: Save
+    train_one: Callable[[TrialSpec, Observer], Outcome],
+    source: Source,
+    watch: Watch,
+    save: Save,
 ) -> Iterator[Outcome]:
     """Train what `source` hands out, one attempt after another, under `guard`."""
     with guard(watch, save) as observer:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.stack import Row, Stack, select_rows
+from lrsearch.engine.rows import Row, select_rows
+from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import RowInputs, State
 from lrsearch.values import TrialSpec
 
@@ -23,8 +24,9 @@ LONGEST_TRY_SECONDS = 1.0  # a candidate that would take longer is not tried
 MOST_BATCHES = 8  # per call
 MIXED_BATCHES = 32  # per call, of rows of every optimizer
 NARROWEST = 2  # rows
-# A call that takes this many times the fastest one, per batch, has compiled something: 200 ms
-# beside 1.3 ms were met on a GPU. Other calls took at most ten times the fastest on a busy machine.
+# A call that takes this many times the fastest one, per batch, has compiled something:
+# 200 ms beside 1.3 ms were met on a GPU. Other calls took at most ten times the fastest
+# on a busy machine.
 COMPILES = 30.0
 
 Calls: TypeAlias = Iterator[tuple[float, int]]
@@ -48,8 +50,8 @@ class Calibration:
     # A validation of a trial alone. None: it takes too long to be tried.
     validation_seconds: float | None = None
     starting_seconds: float = 0.0  # of a row: a fresh model, its optimizer, its rates
-    # Milliseconds of a trial's average batch and average end of an epoch, where rows of every
-    # optimizer train together. Empty for "graph".
+    # Milliseconds of a trial's average batch and average end of an epoch, where rows of
+    # every optimizer train together. Empty for "graph".
     mixed: Mapping[str, float] = field(default_factory=dict)
     ends: Mapping[str, float] = field(default_factory=dict)
 
@@ -66,7 +68,8 @@ class Timing:
 def time_calls(call: Callable[[], int]) -> Calls:
     """Repeat a call that returns how many batches it ran; yield each one's seconds and batches.
 
-    The first call traces and is left out, as are calls without a batch. The repetition has no end.
+    The first call traces and is left out, as are calls without a batch. The repetition
+    has no end.
     """
     call()
     while True:
@@ -78,8 +81,8 @@ def time_calls(call: Callable[[], int]) -> Calls:
 def timing_of(calls: Calls, *, enough: float) -> Timing:
     """Take calls until they have taken `enough` seconds; at least one.
 
-    A call that compiled something belongs to the beginning: on a GPU, XLA compiles the epoch's
-    shorter last batch when it comes.
+    A call that compiled something belongs to the beginning: on a GPU, XLA compiles the
+    epoch's shorter last batch when it comes.
     """
     began, spent = time.monotonic(), 0.0
     taken: list[tuple[float, int]] = []
@@ -100,7 +103,13 @@ def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
     definition = loaded.definition
     references = definition.effective_space().references()
     return [
-        TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=each, seed=definition.seed)
+        TrialSpec(
+            trial_id=-1,
+            attempt=0,
+            label="calibration",
+            setting=each,
+            seed=definition.seed,
+        )
         for each in references
         if each.batch_size == references[0].batch_size
     ]
@@ -109,14 +118,16 @@ def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
 class TimedStack:
     """A stack in which no trial trains yet, with any number of rows like these specs.
 
-    The graphs that are traced here have the families of all specs: training traces nothing more.
+    The graphs that are traced here have the families of all specs: training traces
+    nothing more.
     """
 
     def __init__(self, stack: Stack, specs: Sequence[TrialSpec]) -> None:
         began = time.monotonic()
         self._stack, self._program = stack, stack.program
         self._rows, self._state = stack.rehearse(specs)
-        self.starting = (time.monotonic() - began) / len(specs)  # seconds of a row's start
+        # seconds of a row's start
+        self.starting = (time.monotonic() - began) / len(specs)
 
     def training(self, width: int, *, batches: int) -> Calls:
         """Train `width` rows, `batches` of each per call; the batches of all rows are counted.
@@ -128,7 +139,8 @@ class TimedStack:
             yield from self.ending(width)
             return
         rows, state, inputs = self._inputs(width)
-        table = np.stack([row.rates[:batches] for row in rows])  # (width, batches), float64
+        # float64 of (width, batches)
+        table = np.stack([row.rates[:batches] for row in rows])
 
         def train() -> int:
             self._program.train(state, inputs, 0, table)
@@ -164,12 +176,13 @@ def time_mixed(
 
     `alone` is the seconds of a batch of a trial alone, where they are known.
 
-    Their graphs are traced here once. Otherwise each optimizer that joins would have all of the
-    graph traced anew: three times 5 s in each worker of `studies/digits.py`.
+    Their graphs are traced here once. Otherwise each optimizer that joins would have
+    all of the graph traced anew: three times 5 s in each worker of `studies/digits.py`.
     """
 
     def timed(width: int) -> Timing:
-        # As many batches per call as training has, so that a call's own milliseconds hardly show.
+        # As many batches per call as training has, so that a call's own milliseconds
+        # hardly show.
         fitting = int(TIMED_SECONDS / (width * alone)) if alone else MIXED_BATCHES
         batches = max(1, min(MIXED_BATCHES, fitting))
         return timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
@@ -197,7 +210,10 @@ def _by_rows(timings: Mapping[int, Timing]) -> dict[str, float]:
 
 
 def time_alone(
-    chosen: Calibration, loaded: LoadedStudy, validating: Callable[[], Calls], training: Timing
+    chosen: Calibration,
+    loaded: LoadedStudy,
+    validating: Callable[[], Calls],
+    training: Timing,
 ) -> Calibration:
     """Add what a trial takes alone beside its batches, which `training` timed."""
     tracing, validation = training.beginning, None

@@ -1,6 +1,7 @@
 """The user's callbacks in a searched trial: which are kept, and where they write.
 
-Callbacks that would fight the schedule are taken out. Callbacks that write files get a folder.
+Callbacks that would fight the schedule are taken out. Callbacks that write files get a
+folder.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ _LEAVE_WEIGHTS = (
     _C.TensorBoard,
     _C.TerminateOnNaN,
 )
-_PATHS = {_C.ModelCheckpoint: "filepath", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
+_PATHS = {
+    _C.ModelCheckpoint: "filepath",
+    _C.CSVLogger: "filename",
+    _C.TensorBoard: "log_dir",
+}
 
 _BATCH_HOOKS = tuple(
-    f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")
+    f"on_{kind}batch_{end}"
+    for kind in ("", "train_", "test_")
+    for end in ("begin", "end")
 )
 # Batch hooks of Keras' own that do nothing here.
 _IDLE: dict[Function, Callable[[Callback], bool]] = {
@@ -73,7 +80,7 @@ def may_change_weights(callback: Callback) -> bool:
     return type(callback) not in _LEAVE_WEIGHTS
 
 
-# -- made by the study's function ------------------------------------------------------------------
+# -- made by the study's function ------------------------------------------------------
 
 
 def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Callback]:
@@ -81,8 +88,8 @@ def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Callback]:
 
     Raises InvalidValue where that is no list of callbacks.
 
-    The function is called once per attempt, however many engines look at the attempt; what it
-    raised is raised to each of them.
+    The function is called once per attempt, however many engines look at the attempt;
+    what it raised is raised to each of them.
     """
     key = spec.trial_id, spec.attempt
     if key not in loaded.uncalled:
@@ -109,19 +116,30 @@ def make_temporary_callbacks(
     definition: StudyDefinition, setting: Setting
 ) -> Iterator[list[Callback]]:
     """Make callbacks for a look before there is a trial; their folder goes with it."""
-    with tempfile.TemporaryDirectory(prefix="lrsearch-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="lrsearch-", ignore_cleanup_errors=True
+    ) as folder:
         seed, label = definition.seed, "first look"
         spec = TrialSpec(
-            trial_id=-1, attempt=1, label=label, setting=setting, seed=seed, folder=folder
+            trial_id=-1,
+            attempt=1,
+            label=label,
+            setting=setting,
+            seed=seed,
+            folder=folder,
         )
         yield _make(definition, lambda: replace(_info(spec), first_look=True))
 
 
-def _make(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[Callback]:
+def _make(
+    definition: StudyDefinition, trial: Callable[[], TrialInfo]
+) -> list[Callback]:
     made = definition.make_callbacks(trial)
     if made is None and definition.callbacks is None:
         return []
-    if isinstance(made, list | tuple) and all(isinstance(each, _C.Callback) for each in made):
+    if isinstance(made, list | tuple) and all(
+        isinstance(each, _C.Callback) for each in made
+    ):
         return list(made)
     allowed = "a function that returns a list of Keras callbacks"
     fix = "Return [] where a training has none."
@@ -145,7 +163,7 @@ def _info(spec: TrialSpec) -> TrialInfo:
     )
 
 
-# -- kept in an attempt ----------------------------------------------------------------------------
+# -- kept in an attempt ----------------------------------------------------------------
 
 _Test: TypeAlias = Callable[[int, Callback], bool]
 """Whether a callback, after its place in the user's list, is taken out."""
@@ -162,23 +180,29 @@ def kept_of(
 ) -> tuple[list[Callback], tuple[str, ...]]:
     """The user's callbacks that an attempt is trained with, and notes of the others.
 
-    `averaged`: the optimizer is evaluated at averaged weights. `setting_rates`: the user's
-    callbacks that set the rate, by `placed_name`.
+    `averaged`: the optimizer is evaluated at averaged weights. `setting_rates`: the
+    user's callbacks that set the rate, by `placed_name`.
     """
     placed = list(enumerate(users))
     notes = []
-    for takes_out, reason in _reasons(yours=yours, averaged=averaged, setting_rates=setting_rates):
+    for takes_out, reason in _reasons(
+        yours=yours, averaged=averaged, setting_rates=setting_rates
+    ):
         taken = [own for own in placed if takes_out(*own)]
         placed = [own for own in placed if not takes_out(*own)]
         if taken:
-            notes.append(f"{class_names(each for _, each in taken)} taken out: {reason}")
+            notes.append(
+                f"{class_names(each for _, each in taken)} taken out: {reason}"
+            )
     kept = [each for _, each in placed]
     if folder is not None:
         for each in kept:
             _redirect(each, Path(folder))
     remembering = [each for each in kept if isinstance(each, TAKEN_OUT)]
     if resumed and remembering:
-        notes.append(f"{class_names(remembering)} began anew where the trial was resumed")
+        notes.append(
+            f"{class_names(remembering)} began anew where the trial was resumed"
+        )
     return kept, tuple(notes)
 
 

@@ -1,7 +1,8 @@
 """Builds the user's model, and puts a searched optimizer in the place of the user's.
 
-The rest of the user's compile stays: loss, metrics, jit_compile. The optimizer is replaced before
-anything is traced: after a first `fit`, training would silently go on with the old one.
+The rest of the user's compile stays: loss, metrics, jit_compile. The optimizer is
+replaced before anything is traced: after a first `fit`, training would silently go on
+with the old one.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ _CARRIED = (
 def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Model:
     """Build a new model as the user compiles it.
 
-    An uncompiled model gets the definition's loss and metrics, and Adam. Layers that it shares
-    with earlier models begin with their start values. Raises InvalidValue for a model whose rate
-    lrsearch could not set, or that would train on from one trial to the next.
+    An uncompiled model gets the definition's loss and metrics, and Adam. Layers that it
+    shares with earlier models begin with their start values. Raises InvalidValue for a
+    model whose rate lrsearch could not set, or that would train on from one trial to
+    the next.
     """
     shared, before = shared_layers(definition.build_model), things_created()
     shared.restore()
@@ -77,7 +79,8 @@ def seeded_model(
 ) -> Model:
     """Build a fresh model under a trial's seed.
 
-    Where build_model sets seeds of its own (`fixed_seeds`), the trial's are set again after it.
+    Where build_model sets seeds of its own (`fixed_seeds`), the trial's are set again
+    after it.
     """
     set_seeds(seed, kernels=kernels)
     model = fresh_model(definition, extra)
@@ -90,12 +93,17 @@ def seeded_model(
 def _check_model(model: Model) -> None:
     kind = type(model).__name__
     if not isinstance(model, keras.Model):
-        allowed, fix = "a function that returns a keras.Model", "Return the model at its end."
+        allowed, fix = (
+            "a function that returns a keras.Model",
+            "Return the model at its end.",
+        )
         raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed, fix=fix)
     if has_own(model, "compile"):
         got = f"{kind}, which has a compile() of its own"
         fix = "Set losses in train_step or __init__."
-        raise InvalidValue("build_model", got=got, allowed="a model with Keras' compile()", fix=fix)
+        raise InvalidValue(
+            "build_model", got=got, allowed="a model with Keras' compile()", fix=fix
+        )
 
 
 def _check_strategy(model: Model) -> None:
@@ -123,7 +131,9 @@ def _compile_yours(model: Model, definition: StudyDefinition) -> None:
 
 def _check_one_optimizer(model: Model) -> None:
     kind, optimizer = keras.optimizers.Optimizer, inner(model.optimizer)
-    nested = any(isinstance(each, kind) for each in tree.flatten(list(vars(optimizer).values())))
+    nested = any(
+        isinstance(each, kind) for each in tree.flatten(list(vars(optimizer).values()))
+    )
     others = [
         name
         for name, value in vars(model).items()
@@ -147,7 +157,9 @@ def _members(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def accumulation_of(model: Model, definition: StudyDefinition, *, yours: bool = False) -> int:
+def accumulation_of(
+    model: Model, definition: StudyDefinition, *, yours: bool = False
+) -> int:
     """Batches per update, by the definition or else the optimizer; by the optimizer for `yours`."""
     defined = None if yours else definition.gradient_accumulation_steps
     return int(defined or inner(model.optimizer).gradient_accumulation_steps or 1)

@@ -1,8 +1,9 @@
 """Training data: checked once, then fed in an order that is ours.
 
-Arrays become what Keras' own adapter makes of them (floats become floatx). Every engine trains them
-in the order `order_of(seed, epoch)`, so that a trial can be repeated and resumed exactly.
-Datasets and PyDatasets keep the order they have. Knows nothing of models.
+Arrays become what Keras' own adapter makes of them (floats become floatx). Every engine
+trains them in the order `order_of(seed, epoch)`, so that a trial can be repeated and
+resumed exactly. Datasets and PyDatasets keep the order they have. Knows nothing of
+models.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Arrays:
     weight: Structure | None  # (examples,)
     examples: int
     checksums: tuple[Json, ...] = ()  # `array_to_json` of each array as it was given
-    # The rows with NaN or infinity, (rows,), int64, by array: "x of the train split" and so on.
+    # The rows with NaN or infinity, (rows,), int64, by array: "x of the train split"
+    # and so on.
     bad: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -47,7 +49,9 @@ class Arrays:
     @property
     def given(self) -> Batch:
         """`(x, y)` or `(x, y, weight)`, as `load_data` returns a split."""
-        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+        return (
+            (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+        )
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -131,12 +135,17 @@ class Data:
 
     def digests(self) -> dict[str, str]:
         """A digest of every split, by name; a stored study keeps them."""
-        return {name: digest(each.to_json() if each else []) for name, each in self.splits.items()}
+        return {
+            name: digest(each.to_json() if each else [])
+            for name, each in self.splits.items()
+        }
 
 
 def check_data(loaded: Any) -> Data:
     """Check what `load_data` returned. Raises InvalidValue for what cannot be trained on."""
-    return Data(**{name: check_split(name, split) for name, split in splits_of(loaded).items()})
+    return Data(
+        **{name: check_split(name, split) for name, split in splits_of(loaded).items()}
+    )
 
 
 def splits_of(loaded: Any) -> dict[str, Any]:
@@ -144,7 +153,9 @@ def splits_of(loaded: Any) -> dict[str, Any]:
     listed = isinstance(loaded, tuple | list)
     if not listed or len(loaded) not in {2, 3}:
         got = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if listed else "")
-        allowed = "a function that returns (train, validation) or (train, validation, test)"
+        allowed = (
+            "a function that returns (train, validation) or (train, validation, test)"
+        )
         fix = "Of arrays, each of them is (x, y)."
         raise InvalidValue("load_data", got=got, allowed=allowed, fix=fix)
     return dict(zip(("train", "validation", "test"), loaded, strict=False))
@@ -155,7 +166,9 @@ def check_split(name: str, split: Any) -> Split:
     if isinstance(split, tf.data.Dataset):
         length = int(split.cardinality())
         endless = length == tf.data.INFINITE_CARDINALITY
-        return Stream(source=split, length=length if length >= 0 else None, endless=endless)
+        return Stream(
+            source=split, length=length if length >= 0 else None, endless=endless
+        )
     if isinstance(split, keras.utils.PyDataset):
         count = split.num_batches
         batches = None if count is None else int(count)
@@ -174,7 +187,10 @@ def check_split(name: str, split: Any) -> Split:
         for part, value in values.items()
     }
     arrays = _name_arrays(read)
-    gaps = {f"{label} of the {name} split": find_gaps(array) for label, array in arrays.items()}
+    gaps = {
+        f"{label} of the {name} split": find_gaps(array)
+        for label, array in arrays.items()
+    }
     return Arrays(
         x=read["x"],
         y=read["y"],
@@ -189,7 +205,9 @@ def _lists_to_tuples(part: Structure) -> Structure:
     """Make tuples of lists: tf.data would make one tensor of a list."""
     if isinstance(part, dict):
         return {name: _lists_to_tuples(each) for name, each in part.items()}
-    return tuple(map(_lists_to_tuples, part)) if isinstance(part, list | tuple) else part
+    return (
+        tuple(map(_lists_to_tuples, part)) if isinstance(part, list | tuple) else part
+    )
 
 
 def _name_arrays(parts: Mapping[str, Structure]) -> dict[str, np.ndarray]:
@@ -223,7 +241,9 @@ def order_of(seed: int, epoch: int, examples: int, *, shuffle: bool) -> np.ndarr
     """The order of an epoch's examples, int64 (examples,): a function of seed and epoch alone."""
     if not shuffle:
         return np.arange(examples)
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(examples)
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(
+        examples
+    )
 
 
 def training_stream(
@@ -244,7 +264,9 @@ def training_stream(
 
     def batches(epoch: Tensor) -> tf.data.Dataset:
         drawn = tf.numpy_function(order, [epoch], tf.int64, stateful=False)
-        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(drawn, (examples,)))
+        indices = tf.data.Dataset.from_tensor_slices(
+            tf.ensure_shape(drawn, (examples,))
+        )
         done = tf.where(epoch == first_epoch, first_batch, 0)
         return indices.batch(batch).skip(tf.cast(done, tf.int64))
 
@@ -268,7 +290,9 @@ def epoch_stream(
         return order_of(seed, epoch(), examples, shuffle=shuffle)[:used]
 
     def batches(_: Tensor) -> tf.data.Dataset:
-        indices = tf.ensure_shape(tf.numpy_function(order, [], tf.int64, stateful=True), (used,))
+        indices = tf.ensure_shape(
+            tf.numpy_function(order, [], tf.int64, stateful=True), (used,)
+        )
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch)
 
     stream = _gather(split, tf.data.Dataset.range(1).flat_map(batches))
@@ -277,15 +301,17 @@ def epoch_stream(
 
 def _gather(split: Arrays, indices: tf.data.Dataset) -> tf.data.Dataset:
     """Serve the examples of these indices, (batch,), int64 each."""
-    # The arrays stay with the host: they are often larger than what the model leaves free on the
-    # device.
+    # The arrays stay with the host: they are often larger than what the model leaves
+    # free on the device.
     with tf.device("CPU:0"):
         tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
     def gather(chosen: Tensor) -> Structure:
         return map_arrays(lambda each: tf.gather(each, chosen), tensors)
 
-    return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
+    )
 
 
 def sample_batch(split: Split, batch_size: int | None) -> Batch:
@@ -295,7 +321,8 @@ def sample_batch(split: Split, batch_size: int | None) -> Batch:
         return split.rows(np.arange(size)).for_keras()
     if isinstance(split.source, keras.utils.PyDataset):
         return _unpack(split.source[0])
-    # Zeros where possible: a look at the dataset itself would move its shuffling on by an epoch.
+    # Zeros where possible: a look at the dataset itself would move its shuffling on by
+    # an epoch.
     return _unpack(_zeros(split.source.element_spec) or next(iter(split.source)))
 
 
@@ -316,4 +343,8 @@ def _zeros(spec: Any) -> Any:
     def zeros(each: Any) -> Tensor:
         return tf.zeros([size or 1 for size in each.shape], each.dtype)
 
-    return tree.map_structure(zeros, spec) if all(map(is_known, tree.flatten(spec))) else None
+    return (
+        tree.map_structure(zeros, spec)
+        if all(map(is_known, tree.flatten(spec)))
+        else None
+    )

@@ -1,7 +1,8 @@
 """The memory of the device that trains: what is used, what was used at most, what there is.
 
-On a GPU TensorFlow's own allocator reports all three. On a CPU the used memory is this process'.
-The memory there is includes a part of the free memory: the rest belongs to other workers.
+On a GPU TensorFlow's own allocator reports all three. On a CPU the used memory is this
+process'. The memory there is includes a part of the free memory: the rest belongs to
+other workers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from lrsearch.engine._tensorflow import memory_limit
 from lrsearch.machine import free_bytes, resident_bytes
 
 SHARE_OF_FREE = 8  # one worker may grow to this part of a machine's free memory
-# Part of a GPU's memory. The allocator cannot use all of the rest: its free pieces are too small.
+# Part of a GPU's memory. The allocator cannot use all of the rest: its free pieces are
+# too small.
 USABLE = 0.85
 
 
@@ -36,10 +38,14 @@ def read_memory() -> DeviceMemory:
     """Read the memory of the first GPU, or of this process where it has none."""
     if (gpu := _first_gpu()) is None:
         used = float(resident_bytes())
-        return DeviceMemory(used=used, peak=used, limit=used + free_bytes() / SHARE_OF_FREE)
+        return DeviceMemory(
+            used=used, peak=used, limit=used + free_bytes() / SHARE_OF_FREE
+        )
     known = tf.config.experimental.get_memory_info(gpu)
     limit = USABLE * memory_limit(gpu)
-    return DeviceMemory(used=float(known["current"]), peak=float(known["peak"]), limit=limit)
+    return DeviceMemory(
+        used=float(known["current"]), peak=float(known["peak"]), limit=limit
+    )
 
 
 def forget_peak() -> None:

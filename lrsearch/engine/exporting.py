@@ -18,12 +18,17 @@ from lrsearch.values import Setting
 
 
 def write_model(
-    definition: StudyDefinition, setting: Setting, path: Path, *, seed: int, yours: bool = False
+    definition: StudyDefinition,
+    setting: Setting,
+    path: Path,
+    *,
+    seed: int,
+    yours: bool = False,
 ) -> None:
     """Build the model under `seed`, compile it with the setting, and save it to `path`.
 
-    A program that loads the file must `import lrsearch.keras` first, which registers the schedule.
-    Raises InvalidValue where Keras cannot save the model.
+    A program that loads the file must `import lrsearch.keras` first, which registers
+    the schedule. Raises InvalidValue where Keras cannot save the model.
     """
     loaded, size = load_study(definition), setting.batch_size
     keras.utils.set_random_seed(seed)
@@ -46,9 +51,13 @@ def write_model(
 def _check_exclusions(model: Model) -> None:
     """Refuse exclusions from weight decay: the loaded .keras file would silently decay all."""
     optimizer = inner(model.optimizer)
-    if optimizer.weight_decay and decay_exclusions(optimizer, model.trainable_variables):
+    if optimizer.weight_decay and decay_exclusions(
+        optimizer, model.trainable_variables
+    ):
         allowed = (
             "another one where the optimizer leaves variables out of weight decay, which .keras "
             "files do not hold"
         )
-        raise InvalidValue("--format", got="keras", allowed=allowed, fix="Use --format python.")
+        raise InvalidValue(
+            "--format", got="keras", allowed=allowed, fix="Use --format python."
+        )

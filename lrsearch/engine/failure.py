@@ -43,7 +43,9 @@ def user_traceback(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [
         "Traceback (most recent call last):\n",
-        *traceback.format_list([each for each in frames if not each.filename.startswith(home)]),
+        *traceback.format_list(
+            [each for each in frames if not each.filename.startswith(home)]
+        ),
         *traceback.format_exception_only(error),
     ]
     return "".join(lines)[-LONGEST_TRACEBACK:]

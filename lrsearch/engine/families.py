@@ -1,10 +1,11 @@
 """Optimizers over many trials at once: Keras' `update_step` on a matrix with a row per trial.
 
-A family is one structure of an optimizer: its class, and which of its terms it uses. Its rows
-differ in rate, counter and hyperparameters, which reach `update_step` as columns. Family does by
-row what `update_step` leaves out: clipping, decoupled decay with its exclusions, accumulation,
-moving averages, Nadam's product. Keras' StatelessScope turns the optimizer's assignments into
-values, so that nothing is assigned. `_keras_rules` has what each Keras class needs beside.
+A family is one structure of an optimizer: its class, and which of its terms it uses.
+Its rows differ in rate, counter and hyperparameters, which reach `update_step` as
+columns. Family does by row what `update_step` leaves out: clipping, decoupled decay
+with its exclusions, accumulation, moving averages, Nadam's product. Keras'
+StatelessScope turns the optimizer's assignments into values, so that nothing is
+assigned. `_keras_rules` has what each Keras class needs beside.
 """
 
 from __future__ import annotations
@@ -57,17 +58,21 @@ COLUMNS = (
 class Family:
     """The update of rows that share one structure of an optimizer; see the module.
 
-    `optimizer` is a built Keras optimizer of the model: the family's pattern, never trained.
-    `varying` are the names of COLUMNS in which the rows differ.
+    `optimizer` is a built Keras optimizer of the model: the family's pattern, never
+    trained. `varying` are the names of COLUMNS in which the rows differ.
     """
 
     def __init__(
-        self, optimizer: Optimizer, trainable: Sequence[Variable], varying: Sequence[str]
+        self,
+        optimizer: Optimizer,
+        trainable: Sequence[Variable],
+        varying: Sequence[str],
     ) -> None:
         self.pattern, self.varying = optimizer, tuple(varying)
         self.sizes = [math.prod(each.shape) for each in trainable]
         self.adapter = ADAPTERS[type(optimizer).__name__]
-        # Two rows, whatever their later number: Keras' `add` takes a matrix of one row for a bias.
+        # Two rows, whatever their later number: Keras' `add` takes a matrix of one row
+        # for a bias.
         start = np.zeros((2, sum(self.sizes)))
         self.variable = keras.Variable(start, dtype=trainable[0].dtype, name="rows")
         self.rule = copy_by_value(optimizer)
@@ -88,7 +93,8 @@ class Family:
     def begin(self, setting: Setting, weights: np.ndarray) -> State:
         """Make the state of one new row; weights: (1, parameters)."""
         starts = {
-            name: self._start(name, cell.numpy(), setting) for name, cell in self.cells.items()
+            name: self._start(name, cell.numpy(), setting)
+            for name, cell in self.cells.items()
         }
         return starts | dict.fromkeys(self.adapter.begins_as_weights, weights)
 
@@ -101,18 +107,25 @@ class Family:
 
     def hyper(self, optimizers: Sequence[Optimizer]) -> np.ndarray:
         """Read the hyperparameters of these optimizers, one per row: (rows, varying), float64."""
-        rows = [[float(getattr(each, name)) for name in self.varying] for each in optimizers]
+        rows = [
+            [float(getattr(each, name)) for name in self.varying] for each in optimizers
+        ]
         return np.array(rows, np.float64).reshape(len(optimizers), len(self.varying))
 
-    # -- one batch ---------------------------------------------------------------------------------
+    # -- one batch ---------------------------------------------------------------------
 
     def update(
-        self, weights: Tensor, state: State, gradient: Tensor, rate: Tensor, hyper: Tensor
+        self,
+        weights: Tensor,
+        state: State,
+        gradient: Tensor,
+        rate: Tensor,
+        hyper: Tensor,
     ) -> tuple[Tensor, State]:
         """Apply one batch's gradient; returns the new weights and state.
 
-        weights, gradient: (rows, parameters) and rate: (rows, 1), of the weights' dtype;
-        hyper: (rows, varying), float64.
+        weights, gradient: (rows, parameters) and rate: (rows, 1), of the weights'
+        dtype; hyper: (rows, varying), float64.
         """
         rule = self.rule
         rule.scope = scope = keras.StatelessScope()
@@ -144,7 +157,9 @@ class Family:
             self.adapter.before(rule)
         rule.update_step(gradient, variable, rate)
 
-    def _accumulate(self, scope: keras.StatelessScope, gradient: Tensor, rate: Tensor) -> None:
+    def _accumulate(
+        self, scope: keras.StatelessScope, gradient: Tensor, rate: Tensor
+    ) -> None:
         """Update a row at every k-th of its batches, by the mean gradient since the last update."""
         rule, cells = self.rule, self.cells
         steps = rule.gradient_accumulation_steps
@@ -166,8 +181,11 @@ class Family:
             return tf.concat([clip_by_norm(rule, each) for each in parts], axis=1)
         if rule.global_clipnorm:
             norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1, keepdims=True))
-            scale = rule.global_clipnorm * tf.minimum(1.0 / norm, 1.0 / rule.global_clipnorm)
-            return gradient * (scale + (norm - norm))  # an infinite norm gives NaN, as in Keras
+            scale = rule.global_clipnorm * tf.minimum(
+                1.0 / norm, 1.0 / rule.global_clipnorm
+            )
+            # an infinite norm gives NaN, as in Keras
+            return gradient * (scale + (norm - norm))
         if rule.clipvalue:
             return tf.clip_by_value(gradient, -rule.clipvalue, rule.clipvalue)
         return gradient
@@ -175,7 +193,10 @@ class Family:
     def _average(self) -> None:
         """Keep Keras' moving average of the weights; at intervals it replaces the weights."""
         rule, variable, average = self.rule, self.variable, self.cells[AVERAGE]
-        momentum = ops.cast(ops.not_equal(rule.iterations, 0), variable.dtype) * rule.ema_momentum
+        momentum = (
+            ops.cast(ops.not_equal(rule.iterations, 0), variable.dtype)
+            * rule.ema_momentum
+        )
         rule.assign(average, momentum * average + (1 - momentum) * variable)
         if rule.ema_overwrite_frequency:
             due = (rule.iterations + 1) % rule.ema_overwrite_frequency == 0
@@ -198,14 +219,16 @@ class Family:
         place = self.varying.index(name)
         return hyper[:, place : place + 1]
 
-    # -- weights that are evaluated and kept -------------------------------------------------------
+    # -- weights that are evaluated and kept -------------------------------------------
 
     @property
     def averages(self) -> bool:
         """Whether the rows are evaluated at averaged weights."""
         return type(self.pattern).__name__ == "ScheduleFreeAdamW"
 
-    def validation_weights(self, weights: Tensor, state: State, hyper: Tensor) -> Tensor:
+    def validation_weights(
+        self, weights: Tensor, state: State, hyper: Tensor
+    ) -> Tensor:
         """The weights at which the rows are evaluated, (rows, parameters): averaged or trained."""
         if not self.averages:
             return weights
@@ -218,7 +241,7 @@ class Family:
         """The weights after the last epoch, (rows, parameters): their moving average, if kept."""
         return state[AVERAGE] if self.rule.use_ema else weights
 
-    # -- snapshots ---------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------
 
     def snapshot(self, state: State) -> dict[int, np.ndarray]:
         """Return one row's state by place in the list of the optimizer's variables."""
@@ -240,12 +263,19 @@ class Family:
     def _places(self) -> list[tuple[str, slice, tuple[int, ...]]]:
         """Where each variable of the pattern's state stands: its cell, columns there, and shape."""
         ends = np.cumsum(self.sizes)
-        slots = [slice(end - size, end) for size, end in zip(self.sizes, ends, strict=True)]
+        slots = [
+            slice(end - size, end) for size, end in zip(self.sizes, ends, strict=True)
+        ]
         places: dict[int, tuple[str, slice]] = {}
         for name in self.cells:
             value = getattr(self.pattern, name)
             if isinstance(value, keras.Variable):
                 places[id(value)] = (name, slice(None))
             else:
-                places |= {id(each): (name, at) for each, at in zip(value, slots, strict=True)}
-        return [(*places[id(each)], tuple(each.shape)) for each in optimizer_state(self.pattern)]
+                places |= {
+                    id(each): (name, at) for each, at in zip(value, slots, strict=True)
+                }
+        return [
+            (*places[id(each)], tuple(each.shape))
+            for each in optimizer_state(self.pattern)
+        ]

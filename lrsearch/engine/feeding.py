@@ -2,14 +2,15 @@
 
 Arrays are served in an order of ours, a stream by Keras' own epoch iterator.
 
-A feed has two sides. In Python `begin` begins an epoch, counted from 0, of which `done` batches
-were trained before. `take` gives the source of the next batches, at most `most`, and their number,
-0 at the epoch's end. `ran_out` learns that the data ended `missing` batches before that. `close`
-frees what an epoch that was left early still has.
+A feed has two sides. In Python `begin` begins an epoch, counted from 0, of which `done`
+batches were trained before. `take` gives the source of the next batches, at most
+`most`, and their number, 0 at the epoch's end. `ran_out` learns that the data ended
+`missing` batches before that. `close` frees what an epoch that was left early still
+has.
 
-In a graph `read(source, place, use, skip)` gives `use(batch)`, or `skip()` after the last batch.
-`signature` is the type of `source`. A graph keeps `read` for later trials, so `read` has nothing of
-a trial's own.
+In a graph `read(source, place, use, skip)` gives `use(batch)`, or `skip()` after the
+last batch. `signature` is the type of `source`. A graph keeps `read` for later trials,
+so `read` has nothing of a trial's own.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ from lrsearch.engine.types import Batch, DatasetIterator, Structure, Tensor
 class DeviceArrays:
     """A split's arrays on the device."""
 
-    def __init__(self, split: Arrays, class_weight: dict[int, float] | None = None) -> None:
+    def __init__(
+        self, split: Arrays, class_weight: dict[int, float] | None = None
+    ) -> None:
         self.examples = split.examples
-        if class_weight and split.weight is None:  # the table of `limits` refuses both together
+        # the table of `limits` refuses both together
+        if class_weight and split.weight is None:
             split = replace(split, weight=weigh_examples(split.y, class_weight))
         self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
@@ -48,7 +52,8 @@ class DeviceArrays:
     def specs(self) -> Structure:
         """The structure of their types, for any number of examples."""
         return map_arrays(
-            lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), self._tensors
+            lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype),
+            self._tensors,
         )
 
     def batch(self, indices: Tensor) -> Batch:
@@ -64,7 +69,12 @@ class ArrayFeed:
     """
 
     def __init__(
-        self, arrays: DeviceArrays, *, batch: int, steps: int, order: Callable[[int], np.ndarray]
+        self,
+        arrays: DeviceArrays,
+        *,
+        batch: int,
+        steps: int,
+        order: Callable[[int], np.ndarray],
     ) -> None:
         # The arrays come with every call: another fold's take the same graph.
         specs = arrays.specs
@@ -94,7 +104,8 @@ class ArrayFeed:
 class StreamFeed:
     """Batches of a dataset; where its length is not an epoch's steps, it does what `fit` does.
 
-    `anew` begins the dataset again in every epoch, as `fit` validates; without it Keras decides.
+    `anew` begins the dataset again in every epoch, as `fit` validates; without it Keras
+    decides.
     """
 
     def __init__(self, iterator: EpochIterator, *, anew: bool) -> None:
@@ -119,8 +130,8 @@ class StreamFeed:
         if first is None:
             return None, 0
         place, _, source = first
-        # Never take more batches than there are: asked for one too many, the iterator ends its
-        # epoch and tells the dataset.
+        # Never take more batches than there are: asked for one too many, the iterator
+        # ends its epoch and tells the dataset.
         more = islice(self._places, min(most - 1, self._iterator.batches_left(place)))
         return source, 1 + sum(1 for _ in more)
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import keras
 
 from lrsearch.engine._keras_model import compile_again
-from lrsearch.engine._keras_optimizer import averaged_weights, current_rate, inner, scale_loss_like
+from lrsearch.engine._keras_optimizer import (
+    averaged_weights,
+    current_rate,
+    inner,
+    scale_loss_like,
+)
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.training import KerasTraining
@@ -22,8 +27,9 @@ def train_and_save(
 ) -> tuple[Outcome, str]:
     """Train, and save the model to `path` where the training comes to its end.
 
-    Returns the outcome, and why the file cannot be loaded safely (empty: it can). Raises
-    InvalidValue where Keras cannot save the model, or the file cannot be written.
+    Returns the outcome, and why the file cannot be loaded safely (empty: it can).
+    Raises InvalidValue where Keras cannot save the model, or the file cannot be
+    written.
     """
     problems: list[str] = []
 
@@ -53,7 +59,8 @@ def _as_judged(training: KerasTraining) -> None:
 
 def _save(model: Model, path: Path) -> str:
     _let_keras_load(model)
-    part = path.with_name(f".{path.stem}.part.keras")  # a crash leaves no half file under the name
+    # a crash leaves no half file under the name
+    part = path.with_name(f".{path.stem}.part.keras")
     try:
         model.save(part)
         part.replace(path)
@@ -61,15 +68,17 @@ def _save(model: Model, path: Path) -> str:
         part.unlink(missing_ok=True)
         allowed = f"a file that this model can be saved to ({error})"
         fix = "The setting alone can be exported: lrsearch export."
-        raise InvalidValue("--output", got=str(path), allowed=allowed, fix=fix) from None
+        raise InvalidValue(
+            "--output", got=str(path), allowed=allowed, fix=fix
+        ) from None
     return _problem_of(path)
 
 
 def _let_keras_load(model: Model) -> None:
     """Compile with the last rate as a plain number: our schedule's class is not Keras' own.
 
-    The new optimizer takes over the state of the old one, so that a training can go on from the
-    file. Without a state Keras would warn of it at every load.
+    The new optimizer takes over the state of the old one, so that a training can go on
+    from the file. Without a state Keras would warn of it at every load.
     """
     optimizer = model.optimizer
     plain = inner(optimizer)

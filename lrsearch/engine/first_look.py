@@ -46,8 +46,8 @@ def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
     batch_size, data = loaded.first_size, loaded.first_data
     # Compiling for one step would take longer than the step.
     model.jit_compile = model.jit_compile and asked_for_jit(model)
-    # Tracing Keras' own step takes 0.4 s with the smallest model, and shows no more than running
-    # the step's operations one by one does.
+    # Tracing Keras' own step takes 0.4 s with the smallest model, and shows no more
+    # than running the step's operations one by one does.
     traced = has_own(model, "train_step") or strategy_of(model)
     model.run_eagerly = model.run_eagerly or not traced
     few = _few_rows(data.validation, batch_size)
@@ -136,7 +136,7 @@ def _check_gaps(split: Split | None, *, copes: bool) -> str:
     raise InvalidValue(label, got=got, allowed="finite", fix=fix)
 
 
-# -- callbacks ------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------
 
 _Hook = Callable[[], Any]
 
@@ -146,7 +146,8 @@ class CallbackLook:
     """What the user's own callbacks did when they were called without training."""
 
     rate_callbacks: list[str] = field(default_factory=list)  # by `placed_name`
-    logs: dict[str, Any] = field(default_factory=dict)  # an epoch's, with what callbacks add
+    # an epoch's, with what callbacks add
+    logs: dict[str, Any] = field(default_factory=dict)
     kept: tuple[str, ...] = ()  # classes of those that searched trials keep
     notes: tuple[str, ...] = ()  # what is taken out of searched trials, and why
 
@@ -161,8 +162,9 @@ def try_callbacks(
 ) -> CallbackLook:
     """Call the user's own callbacks on a model whose optimizer has a variable rate of LOOK_RATE.
 
-    Each is called for epoch 0, and one that names the rate in its code for every epoch. What fails
-    here fails again in trials, where the message is better: there is no training around it here.
+    Each is called for epoch 0, and one that names the rate in its code for every epoch.
+    What fails here fails again in trials, where the message is better: there is no
+    training around it here.
     """
     look = CallbackLook(logs=dict(logs))
     for place, callback in enumerate(callbacks):
@@ -172,7 +174,9 @@ def try_callbacks(
         callback.set_model(model)
         called = range(min(epochs, _MOST_EPOCHS) if _names_rate(callback) else 1)
         try:
-            sets_rate = any(_sets_rate(model, hook) for hook in _hooks(callback, called, look.logs))
+            sets_rate = any(
+                _sets_rate(model, hook) for hook in _hooks(callback, called, look.logs)
+            )
         except (Exception, SystemExit):  # noqa: BLE001, S112 - the user's code may raise anything
             continue
         if sets_rate:
@@ -207,12 +211,20 @@ def _sets_rate(model: Model, hook: _Hook) -> bool:
 def _is_users(callback: Callback) -> bool:
     """Whether the callback's code is the user's: it is known which of Keras' own set the rate."""
     home = type(callback).__module__
-    return isinstance(callback, keras.callbacks.LambdaCallback) or not home.startswith("keras.")
+    return isinstance(callback, keras.callbacks.LambdaCallback) or not home.startswith(
+        "keras."
+    )
 
 
 def _names_rate(callback: Callback) -> bool:
     """Whether the code of a callback, its helpers included, names the learning rate."""
     owners = (callback, *type(callback).__mro__[:-1])
-    members = (getattr(each, "__func__", each) for owner in owners for each in vars(owner).values())
+    members = (
+        getattr(each, "__func__", each)
+        for owner in owners
+        for each in vars(owner).values()
+    )
     codes = (getattr(each, "__code__", None) for each in members)
-    return any(code is not None and not _RATE_NAMES.isdisjoint(code.co_names) for code in codes)
+    return any(
+        code is not None and not _RATE_NAMES.isdisjoint(code.co_names) for code in codes
+    )

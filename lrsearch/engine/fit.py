@@ -40,7 +40,10 @@ class FitEngine(Engine):
     name = "fit"
 
     def __init__(
-        self, loaded: LoadedStudy, *, keep: Callable[[KerasTraining], None] | None = None
+        self,
+        loaded: LoadedStudy,
+        *,
+        keep: Callable[[KerasTraining], None] | None = None,
     ) -> None:
         """`keep` is called with every training that came to its end, while its model is there."""
         self.loaded, self._keep = loaded, keep
@@ -97,14 +100,15 @@ def _compiled_model(training: KerasTraining) -> Model:
     if not spec.yours:
         set_optimizer(loaded, model, setting, feeds=False, fold=spec.fold)
     sample = partial(sample_batch, training.data.train, setting.batch_size)
-    # Built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md).
+    # Built inside fit's graph, ScheduleFreeAdamW would begin at zeros
+    # (docs/decisions.md).
     if uses_averaged(spec):
         build_fully(model, sample())
     if resume is not None:
         restore_snapshot(model, resume, sample())
         if resume.batch:
-            # `graph` stops between the batches of an execution, and a stream that goes on within
-            # an epoch is not a stream of one epoch.
+            # `graph` stops between the batches of an execution, and a stream that goes
+            # on within an epoch is not a stream of one epoch.
             model.steps_per_execution = 1
             set_last_logs(model, resume.meta["logs"])
     return model
@@ -114,11 +118,13 @@ def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
     model, spec, data = training.model, training.spec, training.data
     definition, batch = training.loaded.definition, spec.setting.batch_size
     steps = training.loaded.steps_per_epoch(batch, spec.fold)
-    # An execution takes several steps from its stream without a look at the epoch: an epoch that
-    # ends within an execution needs a stream of its own.
+    # An execution takes several steps from its stream without a look at the epoch: an
+    # epoch that ends within an execution needs a stream of its own.
     by_epoch = isinstance(data.train, Arrays) and model.steps_per_execution > 1
     validation, validation_batch = keras_data(data.validation, batch)
-    with intercept_epoch_iterator(partial(training.keeper.begin, data.train, spec.resume)):
+    with intercept_epoch_iterator(
+        partial(training.keeper.begin, data.train, spec.resume)
+    ):
         model.fit(
             _epoch_by_epoch(training, steps) if by_epoch else training.stream(steps),
             epochs=definition.epochs,

@@ -20,9 +20,9 @@ def find_folds(
 ) -> tuple[dict[str, Mapping[str, str]], float | None]:
     """The digests of every fold but the search's, as `Findings.folds`, and the ratio of rows.
 
-    The ratio is that of validation rows to training rows, the mean over the folds; None where they
-    are not known. Raises InvalidValue for a fold that cannot be trained on, is of other shapes than
-    the first, or holds the same rows as another.
+    The ratio is that of validation rows to training rows, the mean over the folds; None
+    where they are not known. Raises InvalidValue for a fold that cannot be trained on,
+    is of other shapes than the first, or holds the same rows as another.
     """
     digests: dict[str, Mapping[str, str]] = {}
     ratios: list[float | None] = []
@@ -38,10 +38,13 @@ def find_folds(
             if fold:
                 key = size if loaded.definition.data_depends_on_batch else None
                 digests[f"{key}/{fold}"] = found[-1]
-        if isinstance(loaded.data(size).train, Arrays):  # a dataset's digest knows no rows
+        # a dataset's digest knows no rows
+        if isinstance(loaded.data(size).train, Arrays):
             _check_rows(loaded, found)
     known = [each for each in ratios if each is not None]
-    return digests, statistics.fmean(known) if known and len(known) == len(ratios) else None
+    return digests, statistics.fmean(known) if known and len(known) == len(
+        ratios
+    ) else None
 
 
 def _sizes(loaded: LoadedStudy) -> tuple[int | None, ...]:
@@ -62,7 +65,11 @@ def _naming(fold: int) -> Iterator[None]:
     except InvalidValue as error:
         if not fold:
             raise
-        field, got, allowed = f"in fold {fold} {error.field}", error.got, str(error.allowed)
+        field, got, allowed = (
+            f"in fold {fold} {error.field}",
+            error.got,
+            str(error.allowed),
+        )
         raise InvalidValue(field, got=got, allowed=allowed, fix=error.fix) from None
 
 
@@ -81,7 +88,9 @@ def _parts(split: Split | None) -> dict[str, str]:
     if isinstance(split, Arrays):
         parts = {"x": split.x, "y": split.y, "sample_weight": split.weight}
         return {
-            name: ", ".join(_rows(each) for each in tree.flatten(part) if each is not None)
+            name: ", ".join(
+                _rows(each) for each in tree.flatten(part) if each is not None
+            )
             for name, part in parts.items()
             if part is not None
         }
@@ -101,13 +110,17 @@ def _rows(each: Any) -> str:
     return f"rows of {'any shape' if shape is None else shape[1:]} {kind}"
 
 
-def _check_outline(fold: int, found: Mapping[str, str], first: Mapping[str, str]) -> None:
+def _check_outline(
+    fold: int, found: Mapping[str, str], first: Mapping[str, str]
+) -> None:
     """Raise InvalidValue where a model that fits fold 0 might not fit this one."""
     for part in {**first, **found}:
         then, now = (each.get(part, "not there") for each in (first, found))
         if then != now:
             allowed, fix = f"as in fold 0 ({then})", "One model trains on all folds."
-            raise InvalidValue(f"in fold {fold} {part}", got=now, allowed=allowed, fix=fix)
+            raise InvalidValue(
+                f"in fold {fold} {part}", got=now, allowed=allowed, fix=fix
+            )
 
 
 def _check_rows(loaded: LoadedStudy, digests: list[dict[str, str]]) -> None:
@@ -122,5 +135,10 @@ def _check_rows(loaded: LoadedStudy, digests: list[dict[str, str]]) -> None:
     if got:
         field, fix = "the folds of the splitter", "Each needs rows of its own."
         if loaded.definition.data_depends_on_fold:
-            field, fix = "the folds of load_data", "Choose the rows by fold, which counts from 0."
-        raise InvalidValue(field, got=got, allowed="of different validation rows", fix=fix)
+            field, fix = (
+                "the folds of load_data",
+                "Choose the rows by fold, which counts from 0.",
+            )
+        raise InvalidValue(
+            field, got=got, allowed="of different validation rows", fix=fix
+        )

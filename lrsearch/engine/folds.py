@@ -16,7 +16,8 @@ from lrsearch.engine.data import Arrays, Data, Split, check_split, splits_of
 from lrsearch.engine.splitting import Fold, read_groups, split_rows
 from lrsearch.errors import InvalidValue
 
-# Training rows of the smallest fold below this part of the largest one's: numbered by size.
+# Training rows of the smallest fold below this part of the largest one's: numbered by
+# size.
 _ALIKE = 0.9
 
 
@@ -33,7 +34,9 @@ class FoldedArrays:
         places = self.folds[fold]
         return Data(
             train=check_split("train", self.whole.rows(places.train).given),
-            validation=check_split("validation", self.whole.rows(places.validation).given),
+            validation=check_split(
+                "validation", self.whole.rows(places.validation).given
+            ),
             test=self.test,
         )
 
@@ -51,7 +54,9 @@ def fold_arrays(definition: StudyDefinition, loaded: Any) -> FoldedArrays:
     whole, test = check_split("train", parts["train"]), parts.get("test")
     if not isinstance(whole, Arrays):
         fix = "Divide a dataset yourself: def load_data(fold)."
-        raise InvalidValue("what folds divide", got="a dataset", allowed="arrays", fix=fix)
+        raise InvalidValue(
+            "what folds divide", got="a dataset", allowed="arrays", fix=fix
+        )
     return FoldedArrays(
         whole=whole,
         test=None if test is None else check_split("test", test),
@@ -62,14 +67,17 @@ def fold_arrays(definition: StudyDefinition, loaded: Any) -> FoldedArrays:
 def divide(definition: StudyDefinition, whole: Arrays) -> tuple[Fold, ...]:
     """The folds of these arrays, the search's first. Raises InvalidValue.
 
-    Where their training rows differ by more than a tenth, as time-ordered folds' do, the largest
-    is the first: a rate that is best for few updates is not best for many.
+    Where their training rows differ by more than a tenth, as time-ordered folds' do,
+    the largest is the first: a rate that is best for few updates is not best for many.
     """
     if not is_splitter(definition.folds):
         return _plain(definition.folds, whole.examples, definition.seed)
     folds = _split(definition, whole)
     if not _are_equal(folds, _split(definition, whole)):
-        got, allowed = "one that divides anew at each call", "one that divides the same every time"
+        got, allowed = (
+            "one that divides anew at each call",
+            "one that divides the same every time",
+        )
         fix = "Give it a seed: random_state=0."
         raise InvalidValue("folds", got=got, allowed=allowed, fix=fix)
     sizes = [len(each.train) for each in folds]
@@ -82,11 +90,15 @@ def _plain(count: int, examples: int, seed: int) -> tuple[Fold, ...]:
     """`count` folds of shuffled rows, whose sizes differ by one at most."""
     if count > examples:
         fix = "Every fold needs a row to validate with."
-        raise InvalidValue("folds", got=count, allowed=f"at most the {examples} rows", fix=fix)
+        raise InvalidValue(
+            "folds", got=count, allowed=f"at most the {examples} rows", fix=fix
+        )
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(examples)
     chosen = [np.sort(each) for each in np.array_split(order, count)]
     rows = np.arange(examples)
-    return tuple(Fold(train=np.setdiff1d(rows, each), validation=each) for each in chosen)
+    return tuple(
+        Fold(train=np.setdiff1d(rows, each), validation=each) for each in chosen
+    )
 
 
 def _split(definition: StudyDefinition, whole: Arrays) -> list[Fold]:

@@ -1,8 +1,8 @@
 """The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life.
 
-A traced program is kept for later trials. Arrays that fit lie on the device; larger ones, datasets
-and PyDatasets stream. What the engine cannot carry (callbacks that act on batches, strings, models
-that do not trace) goes to `fit`, with the reason.
+A traced program is kept for later trials. Arrays that fit lie on the device; larger
+ones, datasets and PyDatasets stream. What the engine cannot carry (callbacks that act
+on batches, strings, models that do not trace) goes to `fit`, with the reason.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.training import KerasTraining
 from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
-# Models kept with their graphs; the default space needs one for each optimizer and yours.
+# Models kept with their graphs; the default space needs one for each optimizer and
+# yours.
 MOST_PROGRAMS = 16
 # Parameters kept in all: the more a model has, the fewer programs are kept.
 MOST_VARIABLES = 50_000_000
 _STREAMS = "the data does not fit on the device beside the model: its batches stream"
-_COPIES, _BYTES = 4, 4  # a kept program has weights, gradients and two slots, of float32
+# a kept program has weights, gradients and two slots, of float32
+_COPIES, _BYTES = 4, 4
 _Resident: TypeAlias = tuple[DeviceArrays | None, DeviceArrays | None]
 
 _COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
@@ -66,16 +68,20 @@ class GraphEngine(Engine):
         self.loaded = loaded
         self._fit = FitEngine(loaded)
         self._programs: OrderedDict[str, Program] = OrderedDict()
-        # By the data's id, while the data is there: the training and the validation split.
+        # By the data's id, while the data is there: the training and the validation
+        # split.
         self._on_device: dict[int, tuple[ReferenceType[Data], _Resident]] = {}
-        self._streams = False  # whether arrays stay off the device, memory having run out
+        # whether arrays stay off the device, memory having run out
+        self._streams = False
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
     @property
     def parameters(self) -> int:
         """The parameters of the largest model that is kept."""
-        return max((each.model.count_params() for each in self._programs.values()), default=0)
+        return max(
+            (each.model.count_params() for each in self._programs.values()), default=0
+        )
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
@@ -96,18 +102,22 @@ class GraphEngine(Engine):
                 end_fork(error)
                 self._refuse(key, error)
                 notes = (*notes, *([_STREAMS] if key not in self._refused else []))
-            gc.collect()  # what the failed attempt left are cycles, and may fill the device
+            # what the failed attempt left are cycles, and may fill the device
+            gc.collect()
         notes = (*notes, f"{BY_FIT}{self._refused[key]}")
         return self._fit.train_one(spec, observer, notes=notes)
 
     def _refuse(self, key: str, error: BaseException) -> None:
         """Leave this structure to `fit` from now on.
 
-        Where memory ran out beside arrays on the device, these stream from now on instead.
+        Where memory ran out beside arrays on the device, these stream from now on
+        instead.
         """
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
-            resident = any(part for _, parts in self._on_device.values() for part in parts)
+            resident = any(
+                part for _, parts in self._on_device.values() for part in parts
+            )
             self._on_device.clear()
             if resident:
                 self._streams = True
@@ -117,7 +127,7 @@ class GraphEngine(Engine):
             self._programs.pop(key, None)
             self._refused[key] = one_line(error, " in the graph")
 
-    # -- timing ------------------------------------------------------------------------------------
+    # -- timing ------------------------------------------------------------------------
 
     def time_steps(self) -> Figures:
         """Time the first reference setting, alone; empty where its graph cannot be kept."""
@@ -142,13 +152,14 @@ class GraphEngine(Engine):
         try:
             run = self._new_run(training)
             yield from run.timed_calls(validating=validating)
-        except Exception as error:  # whatever it is, such trials go to `fit`; the caller says why
+        except Exception as error:
+            # whatever it is, such trials go to `fit`; the caller says why
             self._refuse(program_key(spec), error)
             raise
         finally:
             _close(training, run)
 
-    # -- training ----------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------
 
     def _train_in_graph(self, attempt: Attempt) -> Outcome:
         spec, definition = attempt.spec, self.loaded.definition
@@ -185,7 +196,9 @@ class GraphEngine(Engine):
                 gc.collect()
 
     def _new_run(self, training: KerasTraining) -> GraphRun:
-        return GraphRun(training, self._program(training.spec), self.on_device(training.data))
+        return GraphRun(
+            training, self._program(training.spec), self.on_device(training.data)
+        )
 
     def _program(self, spec: TrialSpec) -> Program:
         """The kept program of this structure, or a new one; the least recently used goes."""
@@ -205,20 +218,28 @@ class GraphEngine(Engine):
         parameters = max(1, self.parameters)
         most = max(2, min(MOST_PROGRAMS, MOST_VARIABLES // parameters))
         if has_gpu():
-            left = read_memory().limit - STEPS_OF_MEMORY * self.loaded.findings.step_bytes
+            left = (
+                read_memory().limit - STEPS_OF_MEMORY * self.loaded.findings.step_bytes
+            )
             most = max(1, min(most, 1 + int(left // (_COPIES * _BYTES * parameters))))
         return most
 
     def _check_room(self, parameters: int) -> None:
         """Raise CannotCarry where a trial would not fit on the GPU beside its fresh model."""
         step_bytes = self.loaded.findings.step_bytes
-        if step_bytes and has_gpu() and step_bytes + _BYTES * parameters > read_memory().limit:
+        if (
+            step_bytes
+            and has_gpu()
+            and step_bytes + _BYTES * parameters > read_memory().limit
+        ):
             raise limits.CannotCarry(limits.GRAPHS_TOO_LARGE)
 
     def _new_program(self, spec: TrialSpec) -> Program:
         setting = spec.setting
         model, draws = kept_model(self.loaded, spec.seed, setting.extra)
-        facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
+        facts = ModelFacts(
+            definition=self.loaded.definition, model=model, yours=spec.yours
+        )
         limits.check(self.name, facts)
         self._check_room(model.count_params() if model.built else 0)
         if not spec.yours:
@@ -230,16 +251,25 @@ class GraphEngine(Engine):
         """The training and the validation split where they are arrays that fit on the device."""
 
         def put(split: Split, weights: dict[int, float] | None) -> DeviceArrays | None:
-            return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
+            return (
+                DeviceArrays(split, weights)
+                if fits and isinstance(split, Arrays)
+                else None
+            )
 
         # Another fold may have the id of one that is gone.
-        there = {key: each for key, each in self._on_device.items() if each[0]() is not None}
+        there = {
+            key: each for key, each in self._on_device.items() if each[0]() is not None
+        }
         self._on_device = there
         if id(data) not in there:
             step_bytes = self.loaded.findings.step_bytes
             fits = not self._streams and limits.fits_device(data, step_bytes)
             weights = self.loaded.class_weight
-            there[id(data)] = ref(data), (put(data.train, weights), put(data.validation, None))
+            there[id(data)] = (
+                ref(data),
+                (put(data.train, weights), put(data.validation, None)),
+            )
         return there[id(data)][1]
 
 
@@ -258,8 +288,16 @@ def program_key(spec: TrialSpec) -> str:
     setting = spec.setting
     if spec.yours:
         return "yours"
-    # Keras' decay is multiplied by the rate. A decay that must not be is divided by the peak, which
-    # is then a number in the graph.
-    peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
-    built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
+    # Keras' decay is multiplied by the rate. A decay that must not be is divided by the
+    # peak, which is then a number in the graph.
+    peak = (
+        setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
+    )
+    built = (
+        setting.optimizer,
+        dict(setting.hyper),
+        setting.batch_size,
+        dict(setting.extra),
+        peak,
+    )
     return json.dumps(built, sort_keys=True)

@@ -71,7 +71,8 @@ class GraphRun:
         self.feed = _training_feed(training, train)
         self._validation: Feed | None = None
         self._callbacks: CallbackList = None
-        self._rate: float | None = None  # the next update's, where a callback might set another
+        # the next update's, where a callback might set another
+        self._rate: float | None = None
 
     def close(self) -> None:
         """Free what streams still have."""
@@ -195,7 +196,10 @@ def _training_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed
 
 
 def _validation_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed:
-    batch, steps = training.spec.setting.batch_size, training.loaded.definition.validation_steps
+    batch, steps = (
+        training.spec.setting.batch_size,
+        training.loaded.definition.validation_steps,
+    )
     if arrays is not None:
         places, size = np.arange(arrays.examples), batch or DEFAULT_BATCH
         steps = steps or -(-arrays.examples // size)
@@ -215,7 +219,9 @@ def _validation_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Fe
 
 
 def _stream_feed(iterator: EpochIterator, *, anew: bool) -> StreamFeed:
-    kinds = (getattr(each, "dtype", None) for each in tree.flatten(iterator.element_spec))
+    kinds = (
+        getattr(each, "dtype", None) for each in tree.flatten(iterator.element_spec)
+    )
     if any(kind == tf.string for kind in kinds):
         raise CannotCarry(TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)

@@ -1,7 +1,7 @@
 """Learns a study's facts before its first trial.
 
-It loads the study, checks its data, and trains one real step. The facts are plain JSON, for a
-parent that never imports TensorFlow.
+It loads the study, checks its data, and trains one real step. The facts are plain JSON,
+for a parent that never imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -28,22 +28,44 @@ from lrsearch.engine._keras_state import seeds_now, set_seeds
 from lrsearch.engine.arrays import digest
 from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, make_temporary_callbacks
-from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
+from lrsearch.engine.compiling import (
+    accumulation_of,
+    carried_of,
+    fresh_model,
+    set_searched,
+)
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
-from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
+from lrsearch.engine.first_look import (
+    LOOK_RATE,
+    CallbackLook,
+    StepLook,
+    train_step,
+    try_callbacks,
+)
 from lrsearch.engine.fold_inspection import find_folds
+from lrsearch.engine.inspection_notes import (
+    INEXACT,
+    comparison_notes,
+    device_notes,
+    unkept_logs,
+)
 from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.objective_bounds import Bounds, find_bounds, metrics_named
-from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
+from lrsearch.engine.own_optimizer import (
+    describe,
+    own_optimizer,
+    sample_rates,
+    thin_out,
+)
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
-from lrsearch.engine.types import Model, Strategy
+from lrsearch.engine.types import Model
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.jsonable import from_json, to_json
 from lrsearch.space import keras_class
-from lrsearch.values import Direction, Json, Setting, StudyFacts
+from lrsearch.values import Direction, Json, StudyFacts
 from lrsearch.version import versions
 
 
@@ -60,8 +82,8 @@ def open_study(
 ) -> LoadedStudy:
     """Load the study to train it, by the `facts` of its inspection.
 
-    Without facts the definition has to give the direction. What is `loaded` already is taken,
-    unless it is a dataset, which the inspection's step may have moved on.
+    Without facts the definition has to give the direction. What is `loaded` already is
+    taken, unless it is a dataset, which the inspection's step may have moved on.
     """
     findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
@@ -73,11 +95,13 @@ def open_study(
     return _load(loaded)
 
 
-def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
+def inspect_study(
+    definition: StudyDefinition, *, loaded: LoadedStudy | None = None
+) -> StudyFacts:
     """Find all that a parent must know of the study; its data stays in `loaded`, where given.
 
-    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the
-    study's own traceback where its code fails.
+    Raises InvalidValue and UnknownName for what the definition says, StudyFileError
+    with the study's own traceback where its code fails.
     """
     for name in definition.effective_space().optimizers:
         keras_class(name)  # raises where this Keras does not have it
@@ -109,7 +133,9 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     with _study_code(definition):
         folds, ratio = find_folds(loaded, accumulation)
     loaded.findings = replace(findings, folds=folds, step_bytes=step.gpu_bytes)
-    steps = {str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes}
+    steps = {
+        str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes
+    }
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
@@ -133,20 +159,24 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
         versions=versions(),
         notes=(
             *calls.notes,
-            *([] if exact else [_INEXACT]),
+            *([] if exact else [INEXACT]),
             *step.notes,
-            *_notes(
-                of_yours["yours"], loaded.findings, same_weights=first.weights == second.weights
+            *comparison_notes(
+                of_yours["yours"],
+                loaded.findings,
+                same_weights=first.weights == second.weights,
             ),
             *device_notes(count_gpus(), strategy_of(model)),
-            *_unkept_logs(step, calls),
+            *unkept_logs(step, calls),
         ),
         findings=to_json(loaded.findings),
         **of_yours,
     )
 
 
-def _describe_yours(loaded: LoadedStudy, model: Model, *, batches: int) -> dict[str, Any]:
+def _describe_yours(
+    loaded: LoadedStudy, model: Model, *, batches: int
+) -> dict[str, Any]:
     """The facts of the user's own compile, over a run of so many batches."""
     base, optimizer = loaded.first_size, inner(model.optimizer)
     with _study_code(loaded.definition):
@@ -177,7 +207,9 @@ def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
     with _study_code(definition):
         model = fresh_model(definition, loaded.first_setting.extra)
     seeds = seeds_now()
-    shapes = tuple([list(each.shape), str(each.dtype), each.trainable] for each in model.weights)
+    shapes = tuple(
+        [list(each.shape), str(each.dtype), each.trainable] for each in model.weights
+    )
     if not is_built(model):
         train = loaded.first_data.train
         with scope_of(model), _study_code(definition):
@@ -189,9 +221,9 @@ def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
 def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None, Bounds]:
     """Train one step of a model; also shows which way the objective improves, and its bounds.
 
-    Both come from this model: Keras makes metrics at the first step. The direction is None where
-    the step does not log the objective. The model goes before another one is made: its optimizer's
-    state may be large.
+    Both come from this model: Keras makes metrics at the first step. The direction is
+    None where the step does not log the objective. The model goes before another one is
+    made: its optimizer's state may be large.
     """
     definition = loaded.definition
     forget_peak()
@@ -212,13 +244,22 @@ def _try_callbacks(
     """Call the user's callbacks on a model that is compiled for a search."""
     definition, setting = loaded.definition, loaded.first_setting
     set_searched(
-        model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE
+        model,
+        setting,
+        total_steps=total,
+        accumulation=accumulation,
+        learning_rate=LOOK_RATE,
     )
     if definition.callbacks is None:
         return CallbackLook()
     steps = loaded.steps_per_epoch(loaded.first_size)
-    with _study_code(definition), make_temporary_callbacks(definition, setting) as users:
-        calls = try_callbacks(model, users, step.logs, epochs=definition.epochs, steps=steps)
+    with (
+        _study_code(definition),
+        make_temporary_callbacks(definition, setting) as users,
+    ):
+        calls = try_callbacks(
+            model, users, step.logs, epochs=definition.epochs, steps=steps
+        )
         kept, notes = kept_of(users, yours=False, setting_rates=calls.rate_callbacks)
     return replace(calls, kept=tuple(type(each).__name__ for each in kept), notes=notes)
 
@@ -251,7 +292,7 @@ def _fingerprint(loaded: LoadedStudy, start: _Start) -> dict[str, Json]:
     }
 
 
-# -- checks ---------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------
 
 
 def _load(loaded: LoadedStudy) -> LoadedStudy:
@@ -265,7 +306,9 @@ def _logs(step: StepLook, calls: CallbackLook) -> dict[str, float]:
     return {**step.logs, **numbers_of(calls.logs)}
 
 
-def _check_objective(definition: StudyDefinition, step: StepLook, calls: CallbackLook) -> None:
+def _check_objective(
+    definition: StudyDefinition, step: StepLook, calls: CallbackLook
+) -> None:
     objective, names = definition.objective, tuple(_logs(step, calls))
     if objective in step.others:
         allowed = "a log of one number per epoch"
@@ -288,7 +331,9 @@ def _check_executions(loaded: LoadedStudy, count: int) -> None:
         if steps is not None and steps % count:
             fix = f"Keras would run {-(-steps // count) * count} steps where {name} says {steps}."
             allowed = f"a divisor of {name}"
-            raise InvalidValue("steps_per_execution", got=count, allowed=allowed, fix=fix)
+            raise InvalidValue(
+                "steps_per_execution", got=count, allowed=allowed, fix=fix
+            )
 
 
 def _direction(definition: StudyDefinition, model: Model) -> Direction:
@@ -314,56 +359,10 @@ def _study_code(definition: StudyDefinition) -> Iterator[None]:
     except LrSearchError:
         raise
     except Exception as error:  # noqa: BLE001 - the study's code may raise anything
-        path = getattr(getattr(definition.build_model, "__code__", None), "co_filename", "")
+        path = getattr(
+            getattr(definition.build_model, "__code__", None), "co_filename", ""
+        )
         text = own_traceback(error, Path(path)) if path else user_traceback(error)
         first = str(error).splitlines()[0] if str(error) else ""
         message = f"the study's own code failed: {type(error).__name__}: {first}"
         raise StudyFileError(message, fix=hint_of(error), traceback_text=text) from None
-
-
-# -- notes ----------------------------------------------------------------------------------------
-
-_INEXACT = (
-    "the training data brings its own order, so a trial that is interrupted resumes inexactly"
-)
-
-
-def _notes(yours: Setting, findings: Findings, *, same_weights: bool) -> Iterator[str]:
-    """What to know of a comparison with yours, and of start values."""
-    if yours.optimizer == "schedule_free_adamw":
-        yield (
-            "yours is validated at the weights that Keras trains, "
-            "searched ScheduleFreeAdamW at its averaged ones"
-        )
-    if findings.fixed_seeds:
-        yield (
-            "build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and "
-            "whatever else draws"
-        )
-    if same_weights:
-        yield (
-            "every training begins with the same weights: a retest's seed changes the data's order "
-            "and dropout alone"
-        )
-    if findings.shared:
-        yield "layers made outside build_model get their start values back before every training"
-
-
-def device_notes(gpus: int, strategy: Strategy) -> Iterator[str]:
-    """Say where a worker's GPUs and the model's strategy (None without one) do not fit."""
-    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-    if replicas < gpus:
-        yield (
-            f"a worker has {gpus} GPUs, and the model trains on {replicas} of them: build it under "
-            "tf.distribute.MirroredStrategy(), or leave --gpus-per-trial out"
-        )
-    elif strategy is not None and replicas == 1:
-        yield (
-            "the model is built under a strategy and trains on one device: --gpus-per-trial N "
-            "gives every worker N GPUs"
-        )
-
-
-def _unkept_logs(step: StepLook, calls: CallbackLook) -> Iterator[str]:
-    if others := sorted({*step.others, *(set(calls.logs) - set(numbers_of(calls.logs)))}):
-        yield f"not kept, since it is no number: {', '.join(others)}"

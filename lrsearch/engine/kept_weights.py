@@ -1,8 +1,9 @@
 """Which weights a run is evaluated at, and which it ends with.
 
-ScheduleFreeAdamW is evaluated at averaged weights. `EarlyStopping(restore_best_weights=True)`, and
-callbacks like it, put an earlier epoch's weights back when training is over. A value must be that
-of the weights that are kept.
+ScheduleFreeAdamW is evaluated at averaged weights.
+`EarlyStopping(restore_best_weights=True)`, and callbacks like it, put an earlier
+epoch's weights back when training is over. A value must be that of the weights that are
+kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from lrsearch.engine._keras_optimizer import averaged_weights, holds_moving_average, inner
+from lrsearch.engine._keras_optimizer import (
+    averaged_weights,
+    holds_moving_average,
+    inner,
+)
 from lrsearch.engine.attempt import Attempt
 from lrsearch.engine.types import Logs, Model, Tensor, Variable
 
@@ -24,8 +29,9 @@ from lrsearch.engine.types import Logs, Model, Tensor, Variable
 class AveragedEvaluation:
     """Evaluates ScheduleFreeAdamW at its averaged weights; training goes on at its own.
 
-    The averaged weights are what this optimizer optimises. `begin` comes before the user's
-    callbacks and `end` after them, so that whatever they swap for a validation is undone first.
+    The averaged weights are what this optimizer optimises. `begin` comes before the
+    user's callbacks and `end` after them, so that whatever they swap for a validation
+    is undone first.
     """
 
     def __init__(self) -> None:
@@ -54,8 +60,8 @@ class AveragedEvaluation:
 class KeptWeights(keras.callbacks.Callback):
     """Remembers by digest which weights each epoch validated.
 
-    Comes first in the list: it sees an epoch's weights before a callback swaps others in for the
-    validation.
+    Comes first in the list: it sees an epoch's weights before a callback swaps others
+    in for the validation.
     """
 
     def __init__(self, attempt: Attempt) -> None:
@@ -71,7 +77,9 @@ class KeptWeights(keras.callbacks.Callback):
 
     def has_changed(self, model: Model) -> bool:
         """Whether the finished model has neither the last epoch's weights nor their average."""
-        return digest_weights(model.weights) != self._last and not holds_moving_average(model)
+        return digest_weights(model.weights) != self._last and not holds_moving_average(
+            model
+        )
 
     def epoch_of(self, model: Model) -> int | None:
         """The last epoch, from 1, that validated the model's weights."""

@@ -1,8 +1,8 @@
 """How a model's variables lie in a row: trained weights side by side, the others each by itself.
 
-A row is a trial. R rows: `weights` (R, parameters) in the weights' type; `rest`, a tensor (R, ...)
-for each variable that is not trained (statistics, and at the end the seeds); `metrics`, a tensor
-(R, ...) for each variable of the metrics.
+A row is a trial. R rows: `weights` (R, parameters) in the weights' type; `rest`, a
+tensor (R, ...) for each variable that is not trained (statistics, and at the end the
+seeds); `metrics`, a tensor (R, ...) for each variable of the metrics.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from lrsearch.engine._keras_state import adopt_seed_generator
-from lrsearch.engine.limits import CONSTRAINTS, MIXED_TYPES, CannotCarry, check_same_model
+from lrsearch.engine.limits import (
+    CONSTRAINTS,
+    MIXED_TYPES,
+    CannotCarry,
+    check_same_model,
+)
 from lrsearch.engine.types import Model, Tensor, Variable
 
 RowArrays: TypeAlias = tuple[np.ndarray, list[np.ndarray]]
@@ -52,7 +57,9 @@ class RowLayout:
         """The metrics' variables before a first batch, each (rows, ...)."""
         return [tf.broadcast_to(each, [rows, *each.shape]) for each in self._unmetered]
 
-    def to_arrays(self, weights: np.ndarray, rest: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def to_arrays(
+        self, weights: np.ndarray, rest: Sequence[np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Name a row's arrays as a snapshot does: by place in `model.variables`.
 
         weights: (parameters,); rest: the row's values, without an axis of rows.
@@ -62,7 +69,9 @@ class RowLayout:
         values = [*(part.reshape(each.shape) for part, each in pairs), *rest]
         return dict(zip(self._names(), values, strict=True))
 
-    def to_variables(self, weights: np.ndarray, rest: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def to_variables(
+        self, weights: np.ndarray, rest: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
         """A row's values in the order of `model.variables`; takes what `to_arrays` does."""
         arrays = self.to_arrays(weights, rest)
         return [arrays[f"model/{place}"] for place in range(len(self.model.variables))]
@@ -73,7 +82,10 @@ class RowLayout:
 
     def _names(self) -> list[str]:
         """The names in a snapshot of the trained weights and of the rest, in a row's order."""
-        names = {id(each): f"model/{place}" for place, each in enumerate(self.model.variables)}
+        names = {
+            id(each): f"model/{place}"
+            for place, each in enumerate(self.model.variables)
+        }
         names[id(self.seeds.state)] = "seed/0"
         return [names[id(each)] for each in (*self.trainable, *self.rest)]
 
@@ -89,7 +101,10 @@ class RowLayout:
         return [tf.reshape(part, each.shape) for part, each in pairs]
 
     def scope(
-        self, weights: Sequence[Tensor], rest: Sequence[Tensor], metrics: Sequence[Tensor]
+        self,
+        weights: Sequence[Tensor],
+        rest: Sequence[Tensor],
+        metrics: Sequence[Tensor],
     ) -> keras.StatelessScope:
         """Give the model's variables a row's values within the scope."""
         variables = [*self.trainable, *self.rest, *self.metrics]

@@ -1,9 +1,10 @@
 """Which engine can carry which trial: one table, asked once per model and once per attempt.
 
-An engine hands a trial that meets one of its rows to the next engine: vectorized -> graph -> fit.
-A row with a test is asked before the training. A row without a test shows only while the model is
-built, traced or trained: `CannotCarry` then names the row. `fit` carries whatever `compiling` lets
-pass. docs/guide.md prints the table; this module knows nothing of graphs.
+An engine hands a trial that meets one of its rows to the next engine: vectorized ->
+graph -> fit. A row with a test is asked before the training. A row without a test shows
+only while the model is built, traced or trained: `CannotCarry` then names the row.
+`fit` carries whatever `compiling` lets pass. docs/guide.md prints the table; this
+module knows nothing of graphs.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from lrsearch.space import OPTIMIZERS
 from lrsearch.values import TrialSpec
 
 MOST_BYTES = 4 * 2**30  # of arrays on the device; larger arrays stream
-_SHARE_OF_GPU = 8  # arrays may take this part of a GPU where nobody knows what a step takes
-STEPS_OF_MEMORY = 1.5  # times the first step's memory that a training is expected to take
+# arrays may take this part of a GPU where nobody knows what a step takes
+_SHARE_OF_GPU = 8
+# times the first step's memory that a training is expected to take
+STEPS_OF_MEMORY = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,8 @@ class ModelFacts:
     definition: StudyDefinition
     model: Model
     yours: bool = False  # the model keeps the user's own optimizer
-    callbacks: Sequence[str] = ()  # classes of the callbacks that the study's searched trials keep
+    # classes of the callbacks that the study's searched trials keep
+    callbacks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +124,22 @@ def check_same_model(kept: Iterable[Variable], fresh: Iterable[Variable]) -> Non
 def fits_device(data: Data, step_bytes: int = 0) -> bool:
     """Whether the arrays of training and validation may lie on the device together.
 
-    Beside them a GPU must have room for training: its first step took `step_bytes`, 0 if unknown.
+    Beside them a GPU must have room for training: its first step took `step_bytes`, 0
+    if unknown.
     """
     most: float = MOST_BYTES
     if has_gpu():
         limit = read_memory().limit
-        left = (limit - STEPS_OF_MEMORY * step_bytes) / 2 if step_bytes else limit / _SHARE_OF_GPU
+        left = (
+            (limit - STEPS_OF_MEMORY * step_bytes) / 2
+            if step_bytes
+            else limit / _SHARE_OF_GPU
+        )
         most = min(most, left)
     return sum(split.nbytes for split in _arrays(data)) <= most
 
 
-# -- tests that need more than an expression ------------------------------------------------------
+# -- tests that need more than an expression -------------------------------------------
 
 
 def _arrays(data: Data) -> list[Arrays]:
@@ -188,12 +197,14 @@ def _computes_rate(facts: ModelFacts) -> bool:
     return facts.yours and rate_is_function(inner(facts.model.optimizer))
 
 
-# -- the table ------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------
 
 _VECTORIZED, _GRAPH, _BOTH = ("vectorized",), ("graph",), ("vectorized", "graph")
 
 # Rows that an engine names where it meets their case.
-LOST_BEFORE = Limit(_VECTORIZED, "its worker was lost before", TrialSpec, lambda spec: spec.alone)
+LOST_BEFORE = Limit(
+    _VECTORIZED, "its worker was lost before", TrialSpec, lambda spec: spec.alone
+)
 HAS_CALLBACKS = Limit(
     _VECTORIZED, "the study has callbacks", AttemptFacts, lambda facts: facts.callbacks
 )
@@ -202,16 +213,21 @@ CONSTRAINTS = Limit(_VECTORIZED, "some weights have constraints")
 SETS_WEIGHTS = Limit(_VECTORIZED, "the model sets trained weights itself")
 NO_GRADIENT = Limit(_VECTORIZED, "some trained weights have no gradient")
 SPARSE_GRADIENT = Limit(
-    _VECTORIZED, "an embedding's gradient is sparse, which Keras' optimizers square piece by piece"
+    _VECTORIZED,
+    "an embedding's gradient is sparse, which Keras' optimizers square piece by piece",
 )
 CHANGES_IN_EVALUATION = Limit(
-    _VECTORIZED, "the model changes its state in evaluation, by random numbers or a counter"
+    _VECTORIZED,
+    "the model changes its state in evaluation, by random numbers or a counter",
 )
 CUDNN_LAYER = Limit(
     _VECTORIZED, "a recurrent layer runs by cuDNN on a GPU, which takes rows one by one"
 )
 STREAMS = Limit(
-    _VECTORIZED, "the data does not fit on the device, or is a dataset", AttemptFacts, _streams
+    _VECTORIZED,
+    "the data does not fit on the device, or is a dataset",
+    AttemptFacts,
+    _streams,
 )
 ROWS_TOO_LARGE = Limit(_VECTORIZED, "the rows do not fit into memory together")
 OTHER_MODEL = Limit(_BOTH, "build_model() does not build the same model twice")
@@ -219,13 +235,17 @@ KERNEL_STATE = Limit(
     _BOTH,
     "it draws from tf.random ({operation}), whose state no trial can begin anew; keras.random can",
 )
-UNKNOWN_VARIABLE = Limit(_BOTH, "it has a variable that Keras does not know of ({variable})")
+UNKNOWN_VARIABLE = Limit(
+    _BOTH, "it has a variable that Keras does not know of ({variable})"
+)
 TEXT_STREAM = Limit(_GRAPH, "the data is not numbers")
 SETS_RATE = Limit(_GRAPH, "a callback sets the optimizer's rate")
 GRAPHS_TOO_LARGE = Limit(_GRAPH, "the graphs do not fit into memory")
 
 
-def _rows(facts: type, engines: tuple[str, ...], tests: Mapping[str, _Test]) -> list[Limit]:
+def _rows(
+    facts: type, engines: tuple[str, ...], tests: Mapping[str, _Test]
+) -> list[Limit]:
     return [Limit(engines, reason, facts, test) for reason, test in tests.items()]
 
 
@@ -239,7 +259,9 @@ LIMITS = (
             "{optimizer} looks at whole matrices": _matrix_optimizer,
             "build_model takes searched arguments": lambda spec: spec.setting.extra,
             "its fold is not the search's": lambda spec: spec.fold,
-            "its checkpoint stands within an epoch": lambda spec: spec.resume and spec.resume.batch,
+            "its checkpoint stands within an epoch": lambda spec: (
+                spec.resume and spec.resume.batch
+            ),
         },
     ),
     *_rows(
@@ -266,7 +288,12 @@ LIMITS = (
             "the learning rate is a function": _computes_rate,
         },
     ),
-    Limit(_BOTH, "compile asks to run eagerly", ModelFacts, lambda facts: facts.model.run_eagerly),
+    Limit(
+        _BOTH,
+        "compile asks to run eagerly",
+        ModelFacts,
+        lambda facts: facts.model.run_eagerly,
+    ),
     Limit(_GRAPH, "the model has a {part}() of its own", ModelFacts, _own_loop),
     Limit(
         _VECTORIZED,
@@ -279,12 +306,26 @@ LIMITS = (
         _GRAPH,
         "{callbacks} must be called at every batch",
         AttemptFacts,
-        lambda facts: class_names(each for each in facts.callbacks if watches_batches(each)),
+        lambda facts: class_names(
+            each for each in facts.callbacks if watches_batches(each)
+        ),
     ),
     Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
-    Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
+    Limit(
+        _BOTH,
+        "class_weight and sample weights are both given",
+        AttemptFacts,
+        _weighted_twice,
+    ),
     STREAMS,
-    *(MIXED_TYPES, CONSTRAINTS, SETS_WEIGHTS, NO_GRADIENT, SPARSE_GRADIENT, CHANGES_IN_EVALUATION),
+    *(
+        MIXED_TYPES,
+        CONSTRAINTS,
+        SETS_WEIGHTS,
+        NO_GRADIENT,
+        SPARSE_GRADIENT,
+        CHANGES_IN_EVALUATION,
+    ),
     *(CUDNN_LAYER, ROWS_TOO_LARGE, OTHER_MODEL, KERNEL_STATE, UNKNOWN_VARIABLE),
     *(TEXT_STREAM, SETS_RATE, GRAPHS_TOO_LARGE),
 )

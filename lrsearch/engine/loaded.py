@@ -25,10 +25,12 @@ class Findings:
     rate_callbacks: tuple[str, ...] = ()
     # The classes of the callbacks that searched trials keep; None where nobody looked.
     callbacks: tuple[str, ...] | None = None
-    shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
+    # figures of the start values of layers made outside build_model
+    shared: tuple[Json, ...] = ()
     # Digests by str(batch size) and split, where the data depends on the batch size.
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # Digests of folds, by `str(batch size)/fold`: a worker that loads a fold compares them.
+    # Digests of folds, by `str(batch size)/fold`: a worker that loads a fold compares
+    # them.
     folds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     step_bytes: int = 0  # of a GPU, that the first step took; 0 where it ran on a CPU
 
@@ -37,7 +39,8 @@ class Findings:
 class LoadedStudy:
     """A definition with its data, which is loaded once, or once per batch size if it depends on it.
 
-    `findings` and `direction` are what an inspection found, here or in the stored study.
+    `findings` and `direction` are what an inspection found, here or in the stored
+    study.
     """
 
     definition: StudyDefinition
@@ -46,22 +49,28 @@ class LoadedStudy:
     _data: dict[tuple[int | None, int], Data] = field(default_factory=dict)
     # Arrays that folds divide, by batch size where the data depends on it.
     _folded: dict[int | None, FoldedArrays] = field(default_factory=dict)
-    # By trial and attempt: the user's callbacks before their first call, or their function's error.
-    uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
+    # By trial and attempt: the user's callbacks before their first call, or their
+    # function's error.
+    uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(
+        default_factory=dict
+    )
 
-    # What measures the rows of a split, by the searched arguments of `build_model`; text: why not.
+    # What measures the rows of a split, by the searched arguments of `build_model`;
+    # text: why not.
     scorers: dict[str, Any] = field(default_factory=dict)
 
     def data(self, batch_size: int | None, fold: int = 0) -> Data:
         """The splits for trainings of this batch size on this fold.
 
-        Beside the search's fold one more is kept. Raises FingerprintMismatch for another fold than
-        the inspection found.
+        Beside the search's fold one more is kept. Raises FingerprintMismatch for
+        another fold than the inspection found.
         """
         size = batch_size if self.definition.data_depends_on_batch else None
         if (size, fold) not in self._data:
             if fold:
-                self._data = {key: each for key, each in self._data.items() if not key[1]}
+                self._data = {
+                    key: each for key, each in self._data.items() if not key[1]
+                }
             data = self._read(batch_size, size, fold)
             self._check_fold(size, fold, data)
             self._data[size, fold] = data
@@ -85,7 +94,9 @@ class LoadedStudy:
         if definition.folds is None or definition.data_depends_on_fold:
             return check_data(definition.read_data(batch_size, fold))
         if size not in self._folded:
-            self._folded[size] = fold_arrays(definition, definition.read_data(batch_size))
+            self._folded[size] = fold_arrays(
+                definition, definition.read_data(batch_size)
+            )
         return self._folded[size].data(fold)
 
     def _check_fold(self, size: int | None, fold: int, data: Data) -> None:
@@ -120,33 +131,51 @@ class LoadedStudy:
     @property
     def replayable(self) -> bool:
         """Whether all loaded data is arrays, which the step of an inspection leaves unchanged."""
-        splits = [split for data in self._data.values() for split in data.splits.values()]
+        splits = [
+            split for data in self._data.values() for split in data.splits.values()
+        ]
         return not any(isinstance(split, Stream) for split in splits)
 
     def steps_per_epoch(self, batch_size: int | None, fold: int = 0) -> int:
         """Count the batches of an epoch. Raises InvalidValue where the number is unknown."""
         return self._steps("train", "steps_per_epoch", batch_size, fold)
 
-    def total_steps(self, batch_size: int | None, accumulation: int, fold: int = 0) -> int:
+    def total_steps(
+        self, batch_size: int | None, accumulation: int, fold: int = 0
+    ) -> int:
         """Count the updates of a full run."""
-        return self.definition.epochs * self.steps_per_epoch(batch_size, fold) // accumulation
+        return (
+            self.definition.epochs
+            * self.steps_per_epoch(batch_size, fold)
+            // accumulation
+        )
 
-    def check_steps(self, batch_size: int | None, accumulation: int = 1, fold: int = 0) -> int:
+    def check_steps(
+        self, batch_size: int | None, accumulation: int = 1, fold: int = 0
+    ) -> int:
         """Return the batches of an epoch, where every split has a number of batches that works.
 
-        Raises InvalidValue for a split without an end (a retest reads the test split once, to its
-        end), and for more batches per update than a run has: it would never update.
+        Raises InvalidValue for a split without an end (a retest reads the test split
+        once, to its end), and for more batches per update than a run has: it would
+        never update.
         """
         self._steps("validation", "validation_steps", batch_size, fold)
         test = self.data(batch_size, fold).test
         if isinstance(test, Stream) and test.endless:
-            got, fix = "a dataset without an end", "Cut it in load_data: dataset.take(N)."
-            raise InvalidValue("the test split", got=got, allowed="a dataset that ends", fix=fix)
+            got, fix = (
+                "a dataset without an end",
+                "Cut it in load_data: dataset.take(N).",
+            )
+            raise InvalidValue(
+                "the test split", got=got, allowed="a dataset that ends", fix=fix
+            )
         steps = self.steps_per_epoch(batch_size, fold)
         batches = self.definition.epochs * steps
         if accumulation > batches:
             allowed = f"at most the {batches} batches of a run"
-            raise InvalidValue("gradient_accumulation_steps", got=accumulation, allowed=allowed)
+            raise InvalidValue(
+                "gradient_accumulation_steps", got=accumulation, allowed=allowed
+            )
         return steps
 
     def check_sizes(self) -> None:

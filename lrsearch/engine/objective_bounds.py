@@ -1,8 +1,9 @@
 """The least and the largest value that an objective can have, where Keras' own classes say so.
 
-Keras' accuracies, rates and areas lie between 0 and 1. Its errors, and losses that are sums of its
-losses alone, are at least 0. A cross-entropy is at least 0 only where targets lie between 0 and 1.
-What the user wrote may have any value. Whoever reads the bounds drops an end that a value passes.
+Keras' accuracies, rates and areas lie between 0 and 1. Its errors, and losses that are
+sums of its losses alone, are at least 0. A cross-entropy is at least 0 only where
+targets lie between 0 and 1. What the user wrote may have any value. Whoever reads the
+bounds drops an end that a value passes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ _LOSS_NAMES = (
 )
 # Each is there as a function and as a class: `log_cosh` and `LogCosh`.
 _LOSSES = frozenset(
-    getattr(losses, each) for name in _LOSS_NAMES for each in (name, name.title().replace("_", ""))
+    getattr(losses, each)
+    for name in _LOSS_NAMES
+    for each in (name, name.title().replace("_", ""))
 )
 _METRIC_BOUNDS: dict[type, Bounds] = dict.fromkeys(_UNIT, (0.0, 1.0)) | dict.fromkeys(
     _ERRORS, (0.0, None)
@@ -90,14 +93,17 @@ def find_bounds(objective: str, model: Model) -> Bounds:
         return (0.0 if _sums_known_losses(model) else None), None
     # a class of the user's may compute anything, even below one of Keras'
     found = {
-        _METRIC_BOUNDS.get(type(each), (None, None)) for each in metrics_named(objective, model)
+        _METRIC_BOUNDS.get(type(each), (None, None))
+        for each in metrics_named(objective, model)
     }
     return found.pop() if len(found) == 1 else (None, None)
 
 
 def _sums_known_losses(model: Model) -> bool:
     """Whether the loss has Keras' nonnegative losses alone, with no negative weight."""
-    given = [keras.losses.get(each) for each in tree.flatten(model.loss) if each is not None]
+    given = [
+        keras.losses.get(each) for each in tree.flatten(model.loss) if each is not None
+    ]
     none_added = not model.losses  # regularizers and add_loss may have any sign
     known = all(each in _LOSSES or type(each) in _LOSSES for each in given)
     return none_added and known and all(each >= 0 for each in loss_weights_of(model))

@@ -1,7 +1,7 @@
 """The user's own optimizer: as a setting, for people, and as a call, for exports.
 
-An export writes code from the call. The call's optimizer is built once more and compared, so that
-an export never differs from what was trained.
+An export writes code from the call. The call's optimizer is built once more and
+compared, so that an export never differs from what was trained.
 """
 
 from __future__ import annotations
@@ -44,22 +44,31 @@ _DRAWN = 200  # rates for a picture: six pixels apart in one of 1,200
 _COMPARED = 20  # rates of a schedule that is built again
 
 
-# -- a setting ------------------------------------------------------------------------------------
+# -- a setting -------------------------------------------------------------------------
 
 
-def describe(optimizer: Optimizer, *, rates: np.ndarray, batch_size: int | None) -> Setting:
+def describe(
+    optimizer: Optimizer, *, rates: np.ndarray, batch_size: int | None
+) -> Setting:
     """Describe the user's compile as a setting: optimizer, largest rate over the run, schedule.
 
-    Optimizer and schedule have their names in our tables, else those of their classes. `rates` are
-    those of `sample_rates`. Raises InvalidValue where none of them is a number.
+    Optimizer and schedule have their names in our tables, else those of their classes.
+    `rates` are those of `sample_rates`. Raises InvalidValue where none of them is a
+    number.
     """
-    known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
+    known = {
+        name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")
+    }
     return Setting(
         optimizer=optimizer_name(optimizer),
         learning_rate=_largest(rates),
         schedule=_schedule_name(optimizer),
         batch_size=batch_size,
-        hyper={name: float(each) for name, each in known.items() if isinstance(each, int | float)},
+        hyper={
+            name: float(each)
+            for name, each in known.items()
+            if isinstance(each, int | float)
+        },
     )
 
 
@@ -68,7 +77,9 @@ def optimizer_name(optimizer: Optimizer) -> str:
     kind = type(optimizer).__name__
     if kind == "SGD":
         momentum = float(optimizer.momentum or 0.0)
-        return "sgd" if momentum == 0 else "nesterov" if optimizer.nesterov else "momentum"
+        return (
+            "sgd" if momentum == 0 else "nesterov" if optimizer.nesterov else "momentum"
+        )
     return next((name for name, spec in OPTIMIZERS.items() if spec.keras == kind), kind)
 
 
@@ -88,7 +99,9 @@ def _largest(rates: np.ndarray) -> float:
     if not len(known):
         got, allowed = "NaN or infinite at every update", "a number"
         fix = "Give the optimizer of build_model another rate or schedule."
-        raise InvalidValue("the learning rate of your compile", got=got, allowed=allowed, fix=fix)
+        raise InvalidValue(
+            "the learning rate of your compile", got=got, allowed=allowed, fix=fix
+        )
     return float(known.max())
 
 
@@ -117,7 +130,7 @@ def thin_out(rates: np.ndarray) -> tuple[float, ...] | None:
     return tuple(float(f"{each:.6g}") for each in rates[places])
 
 
-# -- a call ---------------------------------------------------------------------------------------
+# -- a call ----------------------------------------------------------------------------
 
 
 class CannotWrite(Exception):
@@ -127,14 +140,18 @@ class CannotWrite(Exception):
 def own_optimizer(model: Model, *, steps: int) -> dict[str, Json]:
     """Capture the compiled model's own optimizer as JSON.
 
-    It has a `call`, or the `reason` why there is none; its `accumulation`, whether it `decays`
-    weights, and the `scaling` of its loss. The call makes the optimizer inside its loss scaling.
-    A run has `steps` batches, as Keras counts, over which schedules are compared. Variables that
-    are left out of weight decay are no part of a Keras configuration.
+    It has a `call`, or the `reason` why there is none; its `accumulation`, whether it
+    `decays` weights, and the `scaling` of its loss. The call makes the optimizer inside
+    its loss scaling. A run has `steps` batches, as Keras counts, over which schedules
+    are compared. Variables that are left out of weight decay are no part of a Keras
+    configuration.
     """
     optimizer = inner(model.optimizer)
     accumulation = int(optimizer.gradient_accumulation_steps or 1)
-    record: dict[str, Json] = {"accumulation": accumulation, "decays": bool(optimizer.weight_decay)}
+    record: dict[str, Json] = {
+        "accumulation": accumulation,
+        "decays": bool(optimizer.weight_decay),
+    }
     if optimizer is not model.optimizer:
         record["scaling"] = scaling_of(model.optimizer)
     try:
@@ -142,7 +159,9 @@ def own_optimizer(model: Model, *, steps: int) -> dict[str, Json]:
     except CannotWrite as error:
         return record | {"reason": str(error)}
     except Exception as error:  # noqa: BLE001 - get_config and from_config may be the user's own
-        return record | {"reason": f"{type(error).__name__}: {first_line(error).rstrip('.')}"}
+        return record | {
+            "reason": f"{type(error).__name__}: {first_line(error).rstrip('.')}"
+        }
 
 
 def _stored_call(optimizer: Optimizer) -> Json:
@@ -154,7 +173,10 @@ def _call_of(thing: Any) -> dict[str, Json]:
     """Describe an optimizer or schedule as a call. Raises CannotWrite."""
     kind = type(thing)
     name = kind.__name__
-    home = next((path for path, home in _MODULES.items() if getattr(home, name, 0) is kind), None)
+    home = next(
+        (path for path, home in _MODULES.items() if getattr(home, name, 0) is kind),
+        None,
+    )
     if home is None:
         return {"registered": _serialize(thing)}
     config = {key: value for key, value in thing.get_config().items() if key != "name"}
@@ -165,7 +187,9 @@ def _call_of(thing: Any) -> dict[str, Json]:
     arguments = {
         key: value
         for key, value in plain.items()
-        if key == "learning_rate" or key not in parameters or value != parameters[key].default
+        if key == "learning_rate"
+        or key not in parameters
+        or value != parameters[key].default
     }
     return {"class": f"{home}.{name}", "arguments": arguments}
 
@@ -189,7 +213,9 @@ def _rate_to_json(optimizer: Optimizer) -> Json:
         )
     number = np.asarray(keras.ops.convert_to_numpy(rate_of(optimizer)))
     # The shortest number that rounds to the rate.
-    return float(str(number.item() if number.dtype == np.float64 else np.float32(number)))
+    return float(
+        str(number.item() if number.dtype == np.float64 else np.float32(number))
+    )
 
 
 def _to_json(name: str, value: Any) -> Json:
@@ -203,7 +229,9 @@ def _to_json(name: str, value: Any) -> Json:
         return value
     if isinstance(value, float) and np.isfinite(value):
         return value
-    raise CannotWrite(f"its {name} is {value!r}, which is no plain number, text or list")
+    raise CannotWrite(
+        f"its {name} is {value!r}, which is no plain number, text or list"
+    )
 
 
 def _check_call(call: Json, optimizer: Optimizer, steps: int) -> Json:
@@ -213,7 +241,9 @@ def _check_call(call: Json, optimizer: Optimizer, steps: int) -> Json:
     """
     again = eval(code_of(call), {"keras": keras})  # noqa: S307 - our own text, of checked values
     # A configuration may lack what the rates of a schedule follow from.
-    rates, new_rates = (sample_rates(each, steps, _COMPARED) for each in (optimizer, again))
+    rates, new_rates = (
+        sample_rates(each, steps, _COMPARED) for each in (optimizer, again)
+    )
     if _stored_call(again) != call or not np.array_equal(rates, new_rates):
         raise CannotWrite(
             f"its configuration does not make the same {type(optimizer).__name__} again"

@@ -1,10 +1,10 @@
 """One model with its training and validation loops as graphs, traced once for many trials.
 
-A graph runs many batches per call: it reads each from its feed, sets the rate from a table, and
-calls the model's own `train_step`. So a graph covers what that step covers: losses, metrics,
-weights, seeds, moving statistics, accumulation, clipping, EMA, loss scaling. Between trials the
-start values that `build_model()` gives under the trial's seed are copied in, and the optimizer and
-the metrics begin anew.
+A graph runs many batches per call: it reads each from its feed, sets the rate from a
+table, and calls the model's own `train_step`. So a graph covers what that step covers:
+losses, metrics, weights, seeds, moving statistics, accumulation, clipping, EMA, loss
+scaling. Between trials the start values that `build_model()` gives under the trial's
+seed are copied in, and the optimizer and the metrics begin anew.
 """
 
 from __future__ import annotations
@@ -42,15 +42,18 @@ _MOST_CALL = 4096  # batches
 class Program:
     """See the module.
 
-    `feeds`: the rates come from a table by update; else they are the model's own optimizer's.
-    `draws`: the model's start values come from tf.random, so that its kernels have to begin anew
-    with every trial.
+    `feeds`: the rates come from a table by update; else they are the model's own
+    optimizer's. `draws`: the model's start values come from tf.random, so that its
+    kernels have to begin anew with every trial.
     """
 
-    def __init__(self, model: Model, sample: Batch, *, feeds: bool, draws: bool) -> None:
+    def __init__(
+        self, model: Model, sample: Batch, *, feeds: bool, draws: bool
+    ) -> None:
         self.model, self.draws = model, draws
         build_fully(model, sample)
-        # Makes the metrics' variables: made within a graph, they would cost a second trace.
+        # Makes the metrics' variables: made within a graph, they would cost a second
+        # trace.
         model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
         self._copied = _slots_that_begin_as_weights(model)
@@ -63,8 +66,10 @@ class Program:
         self._functions: dict[tuple[str, Structure], Function] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._paces = {which: Pace() for which in steps}
-        self.logs: dict[str, float] = {}  # of the steps so far of an epoch or a validation
-        # (steps,) float32: the rates of the last call's steps; NaN where nobody knows them
+        # of the steps so far of an epoch or a validation
+        self.logs: dict[str, float] = {}
+        # (steps,) float32: the rates of the last call's steps; NaN where nobody knows
+        # them
         self.used = np.zeros(0, np.float32)
 
     def begin(self, fresh: Model, seed_state: Variable) -> None:
@@ -75,7 +80,10 @@ class Program:
         build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         check_same_model(kept, given)
-        variables, values = [*kept, *self.model.optimizer.variables], [*given, *self._optimizer]
+        variables, values = (
+            [*kept, *self.model.optimizer.variables],
+            [*given, *self._optimizer],
+        )
         for variable, value in [*zip(variables, values, strict=True), *self._copied]:
             variable.assign(value)
         self._seeds.state.assign(seed_state)
@@ -116,9 +124,11 @@ class Program:
     @property
     def traced(self) -> int:
         """How often a loop was traced."""
-        return sum(each.experimental_get_tracing_count() for each in self._functions.values())
+        return sum(
+            each.experimental_get_tracing_count() for each in self._functions.values()
+        )
 
-    # -- graphs ------------------------------------------------------------------------------------
+    # -- graphs ------------------------------------------------------------------------
 
     def _compile_step(self, step: Function) -> Function:
         """The step itself, or under XLA where `fit` would do so."""
@@ -134,25 +144,40 @@ class Program:
         key, read, model = (which, feed.signature), feed.read, self.model
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            count, rates = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)
+            count, rates = (
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([None], tf.float64),
+            )
             made = tf.function(
-                lambda source, count, rates: self._loop(which, read, source, count, rates),
+                lambda source, count, rates: self._loop(
+                    which, read, source, count, rates
+                ),
                 autograph=False,
                 input_signature=[feed.signature, count, rates],
             )
             metrics = [each for metric in model.metrics for each in metric.variables]
-            known = [*model.variables, *metrics, *model.optimizer.variables, self._seeds.state]
+            known = [
+                *model.variables,
+                *metrics,
+                *model.optimizer.variables,
+                self._seeds.state,
+            ]
             check_graph(made.get_concrete_function(), known)
             self._functions[key] = made
         return self._functions[key]
 
     def _loop(
-        self, which: str, read: Function, source: Structure, count: Tensor, rates: Tensor
+        self,
+        which: str,
+        read: Function,
+        source: Structure,
+        count: Tensor,
+        rates: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run `count` steps, or as many as the data has.
 
-        Returns running losses and rates (count, 2), float32; steps done, (); the logs' values
-        (names,), float64.
+        Returns running losses and rates (count, 2), float32; steps done, (); the logs'
+        values (names,), float64.
         """
         own = self._own_names(which)
 
@@ -164,20 +189,34 @@ class Program:
             loss = tf.stack([tf.cast(logs.get("loss", 0.0), tf.float32), used])
             return True, loss, tuple(tf.cast(logs[name], tf.float64) for name in own)
 
-        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Structure) -> Structure:
+        def step(
+            place: Tensor, _more: Tensor, losses: Tensor, last: Structure
+        ) -> Structure:
             more, loss, last = read(source, place, use, lambda: (False, nothing, last))
-            return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
+            return (
+                place + tf.cast(more, tf.int32),
+                more,
+                losses.write(place, loss),
+                last,
+            )
 
         nothing = tf.zeros([2], tf.float32)
         losses = tf.TensorArray(tf.float32, size=count, element_shape=(2,))
         last = tuple(tf.constant(0.0, tf.float64) for _ in own)
         begin = (tf.constant(0), tf.constant(value=True), losses, last)
         place, _, losses, last = tf.while_loop(
-            lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1
+            lambda place, more, *_: more & (place < count),
+            step,
+            begin,
+            parallel_iterations=1,
         )
         if which == "train":
             self._set_rate(rates)  # callbacks see the next update's, as in `fit`
-        return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
+        return (
+            losses.stack(),
+            place,
+            self._values(which, dict(zip(own, last, strict=True))),
+        )
 
     def _set_rate(self, rates: Tensor) -> None:
         """Set the next update's rate; rates: (updates,), float64.
@@ -193,7 +232,8 @@ class Program:
     def _used_rate(self, which: str) -> Tensor:
         """The rate that the optimizer will use for the next update, (), float32.
 
-        NaN where it is a function of the user's, which is not called more often than Keras does.
+        NaN where it is a function of the user's, which is not called more often than
+        Keras does.
         """
         optimizer = inner(self.model.optimizer)
         if which != "train" or rate_is_function(optimizer):
@@ -206,16 +246,21 @@ class Program:
         Empty for Keras' own step, which logs the metrics' results.
         """
         method = f"{which}_step"
-        if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
+        if not has_own(self.model, method) and not has_own(
+            self.model, "compute_metrics"
+        ):
             return ()
-        spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
+        spec = tree.map_structure(
+            lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample
+        )
         step = tf.function(getattr(self.model, method), autograph=False)
         return tuple(step.get_concrete_function(spec).structured_outputs)
 
     def _values(self, which: str, own: Mapping[str, Tensor]) -> Tensor:
         """The values that `fit` logs, (names,), float64; keeps their names.
 
-        They are the metrics' results, or the last step's own logs where its names are others.
+        They are the metrics' results, or the last step's own logs where its names are
+        others.
         """
         metrics = metrics_of(self.model)
         logs = own if own and set(own) != set(metrics) else metrics
@@ -245,7 +290,9 @@ def _slots_that_begin_as_weights(model: Model) -> list[tuple[Variable, Variable]
     pairs = []
     for slot in model.optimizer.variables:
         for weight in weights:
-            if slot.shape == weight.shape and np.array_equal(slot.numpy(), weight.numpy()):
+            if slot.shape == weight.shape and np.array_equal(
+                slot.numpy(), weight.numpy()
+            ):
                 pairs.append((slot, weight))
                 break
     return pairs

@@ -12,14 +12,16 @@ import numpy as np
 
 from lrsearch.values import AppliedRates, Json
 
-ROUNDING = 1e-5  # of the peak: rates are cast to float32, and a schedule is rounded like that, too
+# of the peak: rates are cast to float32, and a schedule is rounded like that, too
+ROUNDING = 1e-5
 
 
 @final
 class RateLog:
     """The first, the highest and the last rate of one attempt.
 
-    planned: (updates,) float64, the schedule's rates; None where they are not known (yours).
+    planned: (updates,) float64, the schedule's rates; None where they are not known
+    (yours).
     """
 
     def __init__(self, planned: np.ndarray | None, accumulation: int) -> None:
@@ -64,10 +66,17 @@ class RateLog:
 
     def state(self) -> Json:
         """What a checkpoint keeps."""
-        return {"first": self._first, "peak": self._peak, "last": self._last, "fault": self.fault}
+        return {
+            "first": self._first,
+            "peak": self._peak,
+            "last": self._last,
+            "fault": self.fault,
+        }
 
     def resume(self, kept: Mapping[str, Json] | None) -> None:
         """Go on from what a checkpoint kept; None in checkpoints of old."""
         if kept:
-            self._first, self._peak, self._last = (kept[name] for name in ("first", "peak", "last"))
+            self._first, self._peak, self._last = (
+                kept[name] for name in ("first", "peak", "last")
+            )
             self.fault = kept["fault"]

@@ -1,8 +1,8 @@
 """Going on within an epoch: what a checkpoint keeps of a data stream, and how it goes on.
 
-Arrays need nothing, since their order is a function of seed and epoch. A dataset's iterator is kept
-where TensorFlow can write the iterator and its state is small. A PyDataset gives its batches by
-their number. A note says what could not be kept.
+Arrays need nothing, since their order is a function of seed and epoch. A dataset's
+iterator is kept where TensorFlow can write the iterator and its state is small. A
+PyDataset gives its batches by their number. A note says what could not be kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from lrsearch.engine.data import Arrays, Split
 from lrsearch.engine.types import Callback, Dataset, DatasetIterator
 from lrsearch.values import Json, Snapshot
 
-# The largest iterator that is kept: most of it is its shuffle buffer, and every checkpoint has it.
+# The largest iterator that is kept: most of it is its shuffle buffer, and every
+# checkpoint has it.
 MOST_STREAM_BYTES = 256 * 2**20
 _STATE = "stream/state"
 _HOOKS = ("on_epoch_begin", "on_epoch_end")  # a PyDataset may change its order in them
@@ -42,7 +43,9 @@ class StreamKeeper:
         self._iterator: EpochIterator | None = None
         self._why = ""  # the stream cannot be kept
 
-    def begin(self, split: Split, resume: Snapshot | None, iterator: EpochIterator) -> None:
+    def begin(
+        self, split: Split, resume: Snapshot | None, iterator: EpochIterator
+    ) -> None:
         """Take on Keras' epoch iterator, and let it begin where the checkpoint was taken."""
         self._iterator = iterator
         self._source = _source_of(split)
@@ -104,7 +107,9 @@ class StreamKeeper:
         try:
             _tensorflow.restore_iterator(restored, state)
         except tf.errors.OpError as error:
-            self._note(f"the trial went on with a fresh pass over the dataset: {_short(error)}")
+            self._note(
+                f"the trial went on with a fresh pass over the dataset: {_short(error)}"
+            )
             return iterator.new_pass()
         return restored
 
@@ -115,7 +120,12 @@ def _source_of(split: Split) -> Dataset:
 
 def _short(error: Exception) -> str:
     """TensorFlow's message, without the places in its code."""
-    return str(getattr(error, "message", error)).split("}} ")[-1].split(" [Op:")[0].strip()[:200]
+    return (
+        str(getattr(error, "message", error))
+        .split("}} ")[-1]
+        .split(" [Op:")[0]
+        .strip()[:200]
+    )
 
 
 def notes_of(
@@ -132,10 +142,14 @@ def notes_of(
     is_dataset = isinstance(source, tf.data.Dataset)
     if is_dataset and _STATE not in resume.arrays and not stream.get("anew"):
         why = f": {stream['why']}" if stream.get("why") else ""
-        notes.append(f"the rest of {epoch} was trained on a fresh pass over the dataset{why}")
+        notes.append(
+            f"the rest of {epoch} was trained on a fresh pass over the dataset{why}"
+        )
     if isinstance(source, keras.utils.PyDataset):
         kind, base = type(source), keras.utils.PyDataset
-        own = [name for name in _HOOKS if getattr(kind, name) is not getattr(base, name)]
+        own = [
+            name for name in _HOOKS if getattr(kind, name) is not getattr(base, name)
+        ]
         if own:
             has = f"{kind.__name__} has {' and '.join(own)} of its own"
             notes.append(f"{has}, so the rest of {epoch} may have other batches")

@@ -1,8 +1,9 @@
 """One attempt's row scores: those of the epoch that counts, through checkpoints to the outcome.
 
-An engine offers the weights that each epoch validates. Where the best epoch counts, the best so
-far are kept, and measured only when a checkpoint is taken or the run is over: a run costs one more
-evaluation of each split. Nothing here fails an attempt: what has no row scores gets a note.
+An engine offers the weights that each epoch validates. Where the best epoch counts, the
+best so far are kept, and measured only when a checkpoint is taken or the run is over: a
+run costs one more evaluation of each split. Nothing here fails an attempt: what has no
+row scores gets a note.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ T = TypeVar("T")
 
 TakeWeights: TypeAlias = Callable[[], Weights]
 
-MOST_SCORERS = 4  # kept models, one for each choice of searched arguments of build_model
-MOST_MISSES = 3  # in a row: then no more evaluations are spent on an objective that does not fit
+# kept models, one for each choice of searched arguments of build_model
+MOST_SCORERS = 4
+# in a row: then no more evaluations are spent on an objective that does not fit
+MOST_MISSES = 3
 _LOST = "its best epoch lies before a checkpoint without them"
 _GROUP = "rows/"  # begins the names of the arrays in a snapshot
 
@@ -49,7 +52,8 @@ class RowKeeper:
         self._reason = "they were not asked for"
         self._validated: tuple[int, TakeWeights] | None = None  # the epoch, from 1
         self._best: tuple[int, Weights] | None = None
-        self._scores = _read(attempt.spec.resume)  # of the best epoch, once they were measured
+        # of the best epoch, once they were measured
+        self._scores = _read(attempt.spec.resume)
 
     def open(self) -> None:
         """Find, or build, what measures the rows of such attempts."""
@@ -58,7 +62,7 @@ class RowKeeper:
         except NoRowScores as error:
             self._reason = str(error)
 
-    # -- while the attempt trains ------------------------------------------------------------------
+    # -- while the attempt trains ------------------------------------------------------
 
     def wants(self, *, may_stop: bool = False) -> bool:
         """Whether the epoch under way may be the one that counts.
@@ -87,7 +91,9 @@ class RowKeeper:
         if self._validated is None or not attempt.plan.best_epoch_counts:
             return
         epoch, take = self._validated
-        if attempt.best_epoch == epoch and (self._best is None or self._best[0] != epoch):
+        if attempt.best_epoch == epoch and (
+            self._best is None or self._best[0] != epoch
+        ):
             # On the host: memory of a device is for the training.
             self._best = epoch, [np.array(each) for each in self._take(take)]
 
@@ -112,16 +118,20 @@ class RowKeeper:
         if known is None:
             return {}, {}
         epoch, scores = known
-        about = [{"split": each.split, "digest": each.digest, "rows": each.rows} for each in scores]
+        about = [
+            {"split": each.split, "digest": each.digest, "rows": each.rows}
+            for each in scores
+        ]
         arrays = {f"{_GROUP}{each.split}": each.values for each in scores}
         return arrays, {"rows": {"epoch": epoch, "splits": about}}
 
-    # -- the end -----------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------
 
     def conclude(self, final: TakeWeights, *, put_back: bool = False) -> None:
         """Give a complete attempt its row scores, or a note that says why there are none.
 
-        `final`: the weights that the run ends with; with `put_back` the value is theirs.
+        `final`: the weights that the run ends with; with `put_back` the value is
+        theirs.
         """
         attempt = self._attempt
         if attempt.counting_value is None:
@@ -131,7 +141,9 @@ class RowKeeper:
         except NoRowScores as error:
             attempt.note(f"{NO_ROW_SCORES}{error}")
 
-    def _measure_counting(self, final: TakeWeights, *, put_back: bool) -> tuple[RowScores, ...]:
+    def _measure_counting(
+        self, final: TakeWeights, *, put_back: bool
+    ) -> tuple[RowScores, ...]:
         self._keep_if_best()
         if self._scorer is None:
             raise NoRowScores(self._reason)
@@ -167,7 +179,9 @@ class RowKeeper:
         scorer.misses = 0
         return to_row_scores("validation", contributions, digest)
 
-    def _measure_test(self, take: TakeWeights, *, logged: bool) -> tuple[RowScores, ...]:
+    def _measure_test(
+        self, take: TakeWeights, *, logged: bool
+    ) -> tuple[RowScores, ...]:
         """A retest's test split; none where the rows' mean is not what was `logged` of it."""
         attempt, scorer = self._attempt, self._scorer
         assert scorer is not None
@@ -188,15 +202,19 @@ class RowKeeper:
         assert scorer is not None
         split = self._loaded.data_of(spec).splits[name]
         assert split is not None
-        steps = self._loaded.definition.validation_steps if name == "validation" else None
+        steps = (
+            self._loaded.definition.validation_steps if name == "validation" else None
+        )
         try:
-            return _run_guarded(lambda: scorer.measure(weights, split, setting.batch_size, steps))
+            return _run_guarded(
+                lambda: scorer.measure(weights, split, setting.batch_size, steps)
+            )
         except NoRowScores as error:
             self._loaded.scorers[_key(setting.extra)] = str(error)
             raise
 
 
-# -- what measures ---------------------------------------------------------------------------------
+# -- what measures ---------------------------------------------------------------------
 
 
 def _find_scorer(loaded: LoadedStudy, extra: Mapping[str, Json]) -> RowScorer:

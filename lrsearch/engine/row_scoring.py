@@ -1,16 +1,18 @@
 """What each row of a split contributes to the objective, measured by one more evaluation.
 
-An objective that Keras keeps as a mean, a total by a count, is taken apart: each row is a batch of
-its own, and leaves its own total and count. The model itself is called on whole batches, unless
-its loss comes from within the call (activity regularizers, `add_loss`) or its outputs have masks.
-A kept model measures the weights of every trial, whatever engine trained them, so that rows are
-measured alike and one trace serves all trials. Knows nothing of attempts.
+An objective that Keras keeps as a mean, a total by a count, is taken apart: each row is
+a batch of its own, and leaves its own total and count. The model itself is called on
+whole batches, unless its loss comes from within the call (activity regularizers,
+`add_loss`) or its outputs have masks. A kept model measures the weights of every trial,
+whatever engine trained them, so that rows are measured alike and one trace serves all
+trials. Knows nothing of attempts.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias, final
 from weakref import ReferenceType, ref
 
@@ -38,9 +40,11 @@ from lrsearch.values import MOST_ROWS, RowScores
 Weights: TypeAlias = Sequence[np.ndarray]
 """The values of `model.variables`, in their order."""
 
-CHUNK = 8  # batches per call: without gradients as many rows take about a training step's memory
+# batches per call: without gradients as many rows take about a training step's memory
+CHUNK = 8
 # How far the rows' mean may lie from the logged value, relative to the mean of absolute
-# contributions: float32 differs by some 1e-6 with the order of summation, 16-bit types by 1e-4.
+# contributions: float32 differs by some 1e-6 with the order of summation, 16-bit types
+# by 1e-4.
 TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-3
 _ROUNDING = 1e-2  # of a metric in 16 bits
 NO_MEAN = "the logged {objective} is not the mean over rows: a sum, a mask, or a mean of batches"
@@ -54,8 +58,8 @@ class NoRowScores(Exception):
 class RowScorer:
     """Measures rows for every trial of one structure; see the module.
 
-    `model` is kept, and its compile is the user's. `sample`: a batch that builds it. Raises
-    NoRowScores where the objective is no mean over the rows of a split.
+    `model` is kept, and its compile is the user's. `sample`: a batch that builds it.
+    Raises NoRowScores where the objective is no mean over the rows of a split.
     """
 
     def __init__(self, model: Model, sample: Batch, objective: str) -> None:
@@ -68,10 +72,13 @@ class RowScorer:
         model.reset_metrics()
         self._mean = _metric_of(model, objective.removeprefix("val_"))
         self._unmetered = [(each, each.numpy()) for each in model.metrics_variables]
-        self._measure = tf.function(self._measure_rows, autograph=False, reduce_retracing=True)
+        self._measure = tf.function(
+            self._measure_rows, autograph=False, reduce_retracing=True
+        )
         self._structure: Structure = None  # of the batches that were measured last
         self.misses = 0  # attempts in a row whose value was not the rows' mean
-        # Digests of arrays by the split's id; another split may have the id of one that is gone.
+        # Digests of arrays by the split's id; another split may have the id of one that
+        # is gone.
         self._digests: dict[int, tuple[ReferenceType[Arrays], str]] = {}
 
     def fits(self, contributions: np.ndarray, value: float) -> bool:
@@ -81,7 +88,11 @@ class RowScorer:
         return bool(abs(contributions.mean() - value) <= tolerance * scale)
 
     def measure(
-        self, weights: Weights, split: Split, batch_size: int | None, steps: int | None = None
+        self,
+        weights: Weights,
+        split: Split,
+        batch_size: int | None,
+        steps: int | None = None,
     ) -> tuple[np.ndarray, str]:
         """Each row's contribution, (rows,), float64, and the digest of the targets in order.
 
@@ -89,13 +100,17 @@ class RowScorer:
         """
         values = [tf.convert_to_tensor(each) for each in weights]
         totals, counts, targets = [], [], _Targets()
-        for batch in map(keras.utils.unpack_x_y_sample_weight, _batches(split, batch_size, steps)):
+        for batch in map(
+            keras.utils.unpack_x_y_sample_weight, _batches(split, batch_size, steps)
+        ):
             total, count = self._call(values, batch)
             totals.append(total)
             counts.append(count)
             if not self._known_digest(split):
                 targets.add(batch)
-        total, count = (np.concatenate(each).astype(np.float64) for each in (totals, counts))
+        total, count = (
+            np.concatenate(each).astype(np.float64) for each in (totals, counts)
+        )
         digest = self._known_digest(split) or targets.digest
         if isinstance(split, Arrays):
             self._digests[id(split)] = ref(split), digest
@@ -105,13 +120,19 @@ class RowScorer:
         split_of, digest = self._digests.get(id(split), (lambda: None, ""))
         return digest if split_of() is split else ""
 
-    def _call(self, values: Sequence[Tensor], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def _call(
+        self, values: Sequence[Tensor], batch: Batch
+    ) -> tuple[np.ndarray, np.ndarray]:
         leaves = [each for each in tree.flatten(batch) if each is not None]
-        self._structure = tree.map_structure(lambda each: None if each is None else True, batch)
-        total, count = self._measure(values, [tf.convert_to_tensor(each) for each in leaves])
+        self._structure = tree.map_structure(
+            lambda each: None if each is None else True, batch
+        )
+        total, count = self._measure(
+            values, [tf.convert_to_tensor(each) for each in leaves]
+        )
         return total.numpy(), count.numpy()
 
-    # -- in the graph ------------------------------------------------------------------------------
+    # -- in the graph ------------------------------------------------------------------
 
     def _measure_rows(
         self, values: Sequence[Tensor], leaves: Sequence[Tensor]
@@ -157,7 +178,7 @@ def to_row_scores(split: str, contributions: np.ndarray, digest: str) -> RowScor
     return RowScores(split=split, values=values, digest=digest, rows=rows)
 
 
-# -- what can be taken apart ----------------------------------------------------------------------
+# -- what can be taken apart -----------------------------------------------------------
 
 
 def check_objective(objective: str) -> None:
@@ -180,7 +201,8 @@ def _replaces(model: Model, method: str) -> bool:
 def _metric_of(model: Model, name: str) -> Metric:
     """The mean that is logged under `name`.
 
-    Each of the model's means is given a result of its own, and the log shows which one it is.
+    Each of the model's means is given a result of its own, and the log shows which one
+    it is.
     """
     means = mean_metrics(model)
     marks = [1.5 + place / 7 for place in range(len(means))]
@@ -197,7 +219,7 @@ def _metric_of(model: Model, name: str) -> Metric:
     raise NoRowScores(f"val_{name} is no mean over rows")
 
 
-# -- batches --------------------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------------
 
 
 def _batches(split: Split, batch_size: int | None, steps: int | None) -> Iterator[Any]:
@@ -207,8 +229,8 @@ def _batches(split: Split, batch_size: int | None, steps: int | None) -> Iterato
         count = min(split.examples, steps * batch) if steps else split.examples
         whole = split.for_keras()
         for begin in range(0, count, CHUNK * batch):
-            end = min(begin + CHUNK * batch, count)
-            yield tree.map_structure(lambda each: each[begin:end], whole, none_is_leaf=False)  # noqa: B023
+            rows = slice(begin, min(begin + CHUNK * batch, count))
+            yield tree.map_structure(itemgetter(rows), whole, none_is_leaf=False)
     elif isinstance(split.source, keras.utils.PyDataset):
         for place in range(steps or split.length or 0):
             yield split.source[place]
@@ -232,11 +254,17 @@ class _Targets:
 
     def add(self, batch: Batch) -> None:
         x, y, _ = batch
-        leaves = [each for each in tree.flatten(x if y is None else y) if each is not None]
+        leaves = [
+            each for each in tree.flatten(x if y is None else y) if each is not None
+        ]
         self._hashes = self._hashes or [hashlib.sha256() for _ in leaves]
         for known, each in zip(self._hashes, leaves, strict=True):
             array = np.asarray(each)
-            content = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
+            content = (
+                repr(array.tolist()).encode()
+                if array.dtype == object
+                else array.tobytes()
+            )
             known.update(content)
 
     @property

@@ -12,8 +12,9 @@ from lrsearch.values import Json, StudyFacts
 def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None:
     """Refuse to train on other data, or from other start values, than the study was made with.
 
-    Each worker calls `load_data` and makes the file's own layers for itself; a split that is drawn
-    anew, or a layer without a seed, would differ from worker to worker. Raises FingerprintMismatch.
+    Each worker calls `load_data` and makes the file's own layers for itself; a split
+    that is drawn anew, or a layer without a seed, would differ from worker to worker.
+    Raises FingerprintMismatch.
     """
     definition, findings = loaded.definition, loaded.findings
     here: dict[str, Json] = {
@@ -27,7 +28,9 @@ def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None
             stored[place], here[place] = digests.get(name), digest
     if findings.shared:
         fresh_model(definition, loaded.first_setting.extra)
-        if not are_alike(list(findings.shared), shared_layers(definition.build_model).figures()):
+        if not are_alike(
+            list(findings.shared), shared_layers(definition.build_model).figures()
+        ):
             place = "layers outside build_model"
             stored[place], here[place] = "their start values", "others"
     known = {place: value for place, value in stored.items() if value is not None}

@@ -1,8 +1,9 @@
 """Layers that a study file makes outside `build_model`, so that all of its models share them.
 
-Their variables get their start values back before every build and after every training; otherwise
-each trial would go on from the last one's weights. What has no start values to bring back (a whole
-model, an optimizer, layers that their first training builds) is refused.
+Their variables get their start values back before every build and after every training;
+otherwise each trial would go on from the last one's weights. What has no start values
+to bring back (a whole model, an optimizer, layers that their first training builds) is
+refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from lrsearch.values import Json
 
 _FIX = "Make it inside build_model: def build_model(): ..."
 _DESCRIBED = 64  # variables whose start values are compared between workers
-_TOLERANCE = 1e-3  # relative: other devices draw start values that differ in their last bits
+# relative: other devices draw start values that differ in their last bits
+_TOLERANCE = 1e-3
 
 
 class SharedLayers:
@@ -30,7 +32,8 @@ class SharedLayers:
 
     def __init__(self) -> None:
         self._since = things_created()
-        self._starts: dict[int, tuple[Variable, np.ndarray]] = {}  # by the variable's id
+        # by the variable's id
+        self._starts: dict[int, tuple[Variable, np.ndarray]] = {}
         self._last_model: Callable[[], Any] = lambda: None
 
     def restore(self) -> None:
@@ -55,7 +58,8 @@ class SharedLayers:
                 self._note_variable(variable)
 
     def _note_variable(self, variable: Variable) -> None:
-        # An earlier call of build_model made the variable, and a trial may have trained it.
+        # An earlier call of build_model made the variable, and a trial may have trained
+        # it.
         if created_at(variable) >= self._since:
             _refuse(
                 f"a layer that is kept from one call to the next ({variable.path})",
@@ -65,7 +69,9 @@ class SharedLayers:
 
     def figures(self) -> list[Json]:
         """Summarize the start values, so that workers can compare theirs."""
-        values = [value for _, value in list(self._starts.values())[:_DESCRIBED] if value.size]
+        values = [
+            value for _, value in list(self._starts.values())[:_DESCRIBED] if value.size
+        ]
         return [[float(np.mean(each)), float(np.ravel(each)[0])] for each in values]
 
 

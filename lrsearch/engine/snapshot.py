@@ -1,8 +1,9 @@
 """A model's whole training state, taken and put back at a batch's end.
 
-`save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights,
-statistics, seeds, the optimizer's own, Keras' global seed and, within an epoch, the metrics'
-running means. The data order is not taken: it is a function of seed and epoch.
+`save_weights` and `.keras` files lose seed states, so the variables are taken one by
+one: weights, statistics, seeds, the optimizer's own, Keras' global seed and, within an
+epoch, the metrics' running means. The data order is not taken: it is a function of seed
+and epoch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def take_arrays(
 ) -> dict[str, np.ndarray]:
     """The model's state by name; `within` an epoch the metrics' running means too.
 
-    `aside` has, by the variable's id, values that are put aside while the model is evaluated.
+    `aside` has, by the variable's id, values that are put aside while the model is
+    evaluated.
     """
     variables = _variables(model) | (_metrics(model) if within else {})
     return {
@@ -33,10 +35,13 @@ def take_arrays(
     }
 
 
-def read_weights(model: Model, other: Mapping[int, Tensor] | None = None) -> list[Tensor]:
+def read_weights(
+    model: Model, other: Mapping[int, Tensor] | None = None
+) -> list[Tensor]:
     """The values of `model.variables`, in order, whatever is assigned to the variables later.
 
-    `other` has values in place of some, by the variable's id. Nothing is copied before that.
+    `other` has values in place of some, by the variable's id. Nothing is copied before
+    that.
     """
     known = other or {}
     return [
@@ -48,8 +53,9 @@ def read_weights(model: Model, other: Mapping[int, Tensor] | None = None) -> lis
 def restore_snapshot(model: Model, snapshot: Snapshot, batch: Batch) -> None:
     """Put a state back into a fresh, compiled model, but for the metrics: `restore_metrics`.
 
-    `batch` builds whatever is not built yet; it is empty where all is built. Raises ValueError
-    where the model is another one: a changed study file is refused before, by its fingerprint.
+    `batch` builds whatever is not built yet; it is empty where all is built. Raises
+    ValueError where the model is another one: a changed study file is refused before,
+    by its fingerprint.
     """
     if batch:
         build_fully(model, batch)
@@ -66,7 +72,9 @@ def restore_metrics(model: Model, snapshot: Snapshot) -> None:
 def _assign(variables: Mapping[str, Variable], snapshot: Snapshot) -> None:
     """Assign every array of the variables' groups; the group begins a name."""
     groups = {name.split("/")[0] for name in variables}
-    if set(variables) != {name for name in snapshot.arrays if name.split("/")[0] in groups}:
+    if set(variables) != {
+        name for name in snapshot.arrays if name.split("/")[0] in groups
+    }:
         raise ValueError("the checkpoint is of another model: its variables differ")
     for name, variable in variables.items():
         variable.assign(snapshot.arrays[name])

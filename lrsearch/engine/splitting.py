@@ -28,9 +28,14 @@ def split_rows(
     """The splitter's folds. x: (rows, ...), labels and groups: (rows,). Raises InvalidValue."""
     pairs = _ask(splitter, x, labels, groups)
     if len(pairs) < 2:  # noqa: PLR2004
-        raise InvalidValue("folds", got=f"{len(pairs)} of the splitter", allowed="at least 2")
+        raise InvalidValue(
+            "folds", got=f"{len(pairs)} of the splitter", allowed="at least 2"
+        )
     folds = [
-        Fold(train=_places(number, train, len(x)), validation=_places(number, rest, len(x)))
+        Fold(
+            train=_places(number, train, len(x)),
+            validation=_places(number, rest, len(x)),
+        )
         for number, (train, rest) in enumerate(pairs)
     ]
     for number, each in enumerate(folds):
@@ -51,15 +56,17 @@ def read_groups(given: Any, rows: int) -> np.ndarray | None:
     groups = np.asarray(found)
     if groups.shape != (rows,):
         got = "None" if found is None else f"an array of shape {groups.shape}"
-        raise InvalidValue("groups", got=got, allowed=f"one label for each of the {rows} rows")
+        raise InvalidValue(
+            "groups", got=got, allowed=f"one label for each of the {rows} rows"
+        )
     return groups
 
 
 def _ask(splitter: Any, x: Any, labels: Any, groups: Any) -> list[tuple[Any, Any]]:
     """What the splitter yields.
 
-    Its warnings are refused like its errors: scikit-learn only warns of a class that has fewer rows
-    than there are folds, and of groups that a splitter ignores.
+    Its warnings are refused like its errors: scikit-learn only warns of a class that
+    has fewer rows than there are folds, and of groups that a splitter ignores.
     """
     try:
         with warnings.catch_warnings():
@@ -67,7 +74,10 @@ def _ask(splitter: Any, x: Any, labels: Any, groups: Any) -> list[tuple[Any, Any
             return list(splitter.split(x, labels, groups))
     except (ValueError, UserWarning) as error:
         reason = " ".join(str(error).split())
-        name, allowed = type(splitter).__name__, f"one that divides this data ({reason})"
+        name, allowed = (
+            type(splitter).__name__,
+            f"one that divides this data ({reason})",
+        )
         fix = "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
         if groups is None and "groups" in reason:
             fix = "Give StudyDefinition groups=, a label for each row."
@@ -87,7 +97,9 @@ def _places(number: int, rows: Any, count: int) -> np.ndarray:
         raise InvalidValue(field, got=got, allowed="places of rows, from 0", fix=fix)
     if places.min() < 0 or places.max() >= count:
         got = f"place {places.min() if places.min() < 0 else places.max()}"
-        raise InvalidValue(field, got=got, allowed=f"places of the rows, 0 to {count - 1}")
+        raise InvalidValue(
+            field, got=got, allowed=f"places of the rows, 0 to {count - 1}"
+        )
     return places.astype(np.int64)
 
 
@@ -99,4 +111,6 @@ def _check_groups(number: int, fold: Fold, groups: np.ndarray, splitter: Any) ->
             f"{min(map(str, both))} in fold {number}"
         )
         fix = "Such are GroupKFold(5), StratifiedGroupKFold(5) and LeaveOneGroupOut()."
-        raise InvalidValue("groups", got=got, allowed="kept together by the splitter", fix=fix)
+        raise InvalidValue(
+            "groups", got=got, allowed="kept together by the splitter", fix=fix
+        )

@@ -1,7 +1,8 @@
 """The rows that train together: each an attempt, all of them one state on the device.
 
-Rows join and leave between epochs; within one they go in step. Every row has its own epoch, order,
-rates and books (`Attempt`), so that it reports what the other engines report.
+Rows join and leave between epochs; within one they go in step. Every row has its own
+epoch, order, rates and books (`Attempt`), so that it reports what the other engines
+report.
 """
 
 from __future__ import annotations
@@ -9,13 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import final
 
 import numpy as np
-import tensorflow as tf
-from keras import tree
 
 from lrsearch.engine._keras_model import build_layers
 from lrsearch.engine._keras_optimizer import inner
@@ -39,26 +38,14 @@ from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import Pace
 from lrsearch.engine.row_keeping import RowKeeper
 from lrsearch.engine.row_scoring import Weights
+from lrsearch.engine.rows import Row, concatenate, gather, of_family, select_rows
 from lrsearch.engine.stacked import RowInputs, StackedProgram, State
-from lrsearch.engine.types import Model, Structure, Tensor
+from lrsearch.engine.types import Model, Tensor
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
 _ENGINE = "vectorized"
 _OPTIMIZER = "optimizer/"  # begins the names of the optimizer's arrays in a snapshot
-
-
-@final
-@dataclass(eq=False, kw_only=True)
-class Row:
-    """An attempt in a stack."""
-
-    attempt: Attempt
-    scores: RowKeeper
-    family: int  # its place among the program's families
-    hyper: np.ndarray  # (1, varying), float64
-    rates: np.ndarray  # (epochs * batches,), float64: the rate of every batch of the run
-    stop: Stop | None = None  # how it ended
 
 
 @final
@@ -70,12 +57,14 @@ class Stack:
         self.rows: list[Row] = []  # in the order of their families, as in the state
         self.state: State = program.empty_state()
         self.pace = Pace()
-        self._families: dict[Hashable, int] = {}  # their places, by the optimizer's structure
+        # their places, by the optimizer's structure
+        self._families: dict[Hashable, int] = {}
         self._tests: dict[int, DeviceArrays] = {}
-        # The state's weights and rest between two epochs, once somebody has looked at them.
+        # The state's weights and rest between two epochs, once somebody has looked at
+        # them.
         self._host: list[np.ndarray] | None = None
 
-    # -- joining and leaving -----------------------------------------------------------------------
+    # -- joining and leaving -----------------------------------------------------------
 
     def add(self, specs: Sequence[TrialSpec], observer: Observer) -> None:
         """Let attempts join; an exception leaves the stack as it was.
@@ -83,7 +72,9 @@ class Stack:
         Raises CannotCarry where an attempt has callbacks: nobody would call them.
         """
         with self._undone_by_errors():
-            attempts = [Attempt(spec, engine=_ENGINE, observer=observer) for spec in specs]
+            attempts = [
+                Attempt(spec, engine=_ENGINE, observer=observer) for spec in specs
+            ]
             opened = [self._open(attempt) for attempt in attempts]
             for attempt in attempts:
                 _refuse_callbacks(self.loaded, attempt)
@@ -98,7 +89,9 @@ class Stack:
         except BaseException:  # whatever it is, the stack must be as it was
             self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
-            before = {key: place for key, place in self._families.items() if place < families}
+            before = {
+                key: place for key, place in self._families.items() if place < families
+            }
             self._families = before
             raise
 
@@ -153,10 +146,13 @@ class Stack:
     def _family(self, setting: Setting, model: Model) -> int:
         """The place of the setting's family.
 
-        A structure that was not seen before becomes a new family, built on the kept model.
+        A structure that was not seen before becomes a new family, built on the kept
+        model.
         """
         varying, program = _searched_hyper(self.loaded, setting), self.program
-        fixed = {name: value for name, value in setting.hyper.items() if name not in varying}
+        fixed = {
+            name: value for name, value in setting.hyper.items() if name not in varying
+        }
         decays = bool(inner(model.optimizer).weight_decay)
         plain = setting.hyper.get("momentum", 0.0) == 0.0
         key = (setting.optimizer, tuple(sorted(fixed.items())), decays, plain)
@@ -175,26 +171,31 @@ class Stack:
         state, new = self.state, [state for _, state in opened]
         known = [*state["slots"], *self.program.empty_slots()[len(state["slots"]) :]]
         slots = [
-            _concatenate(own, *(each["slots"] for row, each in opened if row.family == place))
+            concatenate(
+                own, *(each["slots"] for row, each in opened if row.family == place)
+            )
             for place, own in enumerate(known)
         ]
-        weights = _concatenate(state["weights"], *(each["weights"] for each in new))
-        rest = _concatenate(list(state["rest"]), *(each["rest"] for each in new))
+        weights = concatenate(state["weights"], *(each["weights"] for each in new))
+        rest = concatenate(list(state["rest"]), *(each["rest"] for each in new))
         self.state = {"weights": weights, "rest": rest, "slots": slots}
         self.rows = [*self.rows, *(row for row, _ in opened)]
-        self._keep(sorted(self.rows, key=lambda row: row.family))  # stable, as slots are
+        # stable, as slots are
+        self._keep(sorted(self.rows, key=lambda row: row.family))
 
     def _keep(self, rows: Sequence[Row]) -> None:
         """Let these rows stay, in this order."""
         self.state = select_rows(self.state, self.rows, rows)
         self.rows = list(rows)
 
-    # -- training ----------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------
 
     def epoch(self) -> list[Outcome]:
         """Train one epoch of every row; the outcomes of the rows that ended with it or within."""
         self._train()
-        outcomes = [self._conclude(row, row.stop) for row in self.rows if row.stop is not None]
+        outcomes = [
+            self._conclude(row, row.stop) for row in self.rows if row.stop is not None
+        ]
         if outcomes:
             self._keep([row for row in self.rows if row.stop is None])
         return outcomes
@@ -203,7 +204,8 @@ class Stack:
         program, rows = self.program, self.rows
         self._host = None
         inputs = self.inputs_of(rows)
-        table = np.stack([self._epoch_rates(row) for row in rows])  # (R, batches), float64
+        # float64 of (R, batches)
+        table = np.stack([self._epoch_rates(row) for row in rows])
         for row in rows:
             row.attempt.begin_epoch()
         state = {**self.state, "metrics": program.layout.unmetered(len(rows))}
@@ -211,7 +213,9 @@ class Stack:
         while place < whole and any(row.stop is None for row in rows):
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
-            state, losses = program.train(state, inputs, place, table[:, place : place + count])
+            state, losses = program.train(
+                state, inputs, place, table[:, place : place + count]
+            )
             self._enter_rates(place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
             self._count(place, losses)
@@ -220,7 +224,9 @@ class Stack:
             state, losses, logs = program.end_epoch(state, inputs, table[:, whole:])
             self._enter_rates(whole, table[:, whole:])
             self._count(whole, losses)
-            self.state = {name: each for name, each in state.items() if name != "metrics"}
+            self.state = {
+                name: each for name, each in state.items() if name != "metrics"
+            }
             self._end_epoch(logs)
 
     def inputs_of(self, rows: Sequence[Row]) -> RowInputs:
@@ -228,7 +234,7 @@ class Stack:
         families, examples = self.program.families, self.program.train_data.examples
         hyper = []
         for place, family in enumerate(families):
-            own = [row.hyper for row in _of_family(rows, place)]
+            own = [row.hyper for row in of_family(rows, place)]
             hyper.append(np.concatenate([np.zeros((0, len(family.varying))), *own]))
         orders = [
             order_examples(self.loaded, row.attempt.spec, row.attempt.epoch, examples)
@@ -297,8 +303,8 @@ class Stack:
     def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
         """Rows as they would begin, and their state, to be timed.
 
-        None of the rows stays, but their families do. Call this only while nobody trains here. An
-        exception leaves the stack as it was.
+        None of the rows stays, but their families do. Call this only while nobody
+        trains here. An exception leaves the stack as it was.
         """
         with self._undone_by_errors():
             self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
@@ -306,7 +312,7 @@ class Stack:
         self.empty()
         return rehearsed
 
-    # -- one row's state ---------------------------------------------------------------------------
+    # -- one row's state ---------------------------------------------------------------
 
     def _fill(self, row: Row, place: Snapshot) -> Snapshot:
         """Add the row's arrays to a snapshot, named as every engine names them."""
@@ -322,14 +328,14 @@ class Stack:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
             self._tests[id(split)] = DeviceArrays(split)
-        rest = _gather(self.state["rest"], [self.rows.index(row)])
+        rest = gather(self.state["rest"], [self.rows.index(row)])
         weights = self._evaluated_weights(row, final=True)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
 
     def _evaluated_weights(self, row: Row, *, final: bool) -> Tensor:
         """The weights that a row is evaluated at, (1, parameters): as it ends, or as it trains."""
         family, slots = self.program.families[row.family], self._slots(row)
-        weights = _gather(self.state["weights"], [self.rows.index(row)])
+        weights = gather(self.state["weights"], [self.rows.index(row)])
         weights = family.final_weights(weights, slots) if final else weights
         return family.validation_weights(weights, slots, row.hyper)
 
@@ -347,8 +353,8 @@ class Stack:
 
     def _slots(self, row: Row) -> State:
         """A row's slots, each (1, columns)."""
-        at = [_of_family(self.rows, row.family).index(row)]
-        return dict(_gather(self.state["slots"][row.family], at))
+        at = [of_family(self.rows, row.family).index(row)]
+        return dict(gather(self.state["slots"][row.family], at))
 
 
 def _refuse_callbacks(loaded: LoadedStudy, attempt: Attempt) -> None:
@@ -357,35 +363,11 @@ def _refuse_callbacks(loaded: LoadedStudy, attempt: Attempt) -> None:
         raise CannotCarry(HAS_CALLBACKS)
 
 
-def select_rows(state: State, rows: Sequence[Row], chosen: Sequence[Row]) -> State:
-    """The state of the chosen rows, out of the state of `rows`; a row may be chosen repeatedly."""
-    places = [rows.index(row) for row in chosen]
-    slots = []
-    for family, own in enumerate(state["slots"]):
-        known = _of_family(rows, family)
-        slots.append(_gather(own, [known.index(row) for row in _of_family(chosen, family)]))
-    shared = {name: _gather(state[name], places) for name in ("weights", "rest")}
-    return {**shared, "slots": slots}
-
-
-def _of_family(rows: Sequence[Row], family: int) -> list[Row]:
-    return [row for row in rows if row.family == family]
-
-
-def _concatenate(*parts: Structure) -> Structure:
-    """Structures of tensors, one below the other: their rows add up."""
-    return tree.map_structure(lambda *each: tf.concat(each, axis=0), *parts)
-
-
-def _gather(part: Structure, places: Sequence[int]) -> Structure:
-    """These rows of every tensor, in this order."""
-    chosen = np.array(places, np.int64)
-    return tree.map_structure(lambda each: tf.gather(each, chosen), part)
-
-
 def _searched_hyper(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
     """The hyperparameters of this optimizer that the study searches."""
     asked = loaded.definition.effective_space().hyper.get(setting.optimizer, {})
-    searched = {name for name, value in asked.items() if not isinstance(value, int | float)}
+    searched = {
+        name for name, value in asked.items() if not isinstance(value, int | float)
+    }
     decay = {"weight_decay"} if "independent_weight_decay" in asked else set()
     return frozenset(searched | decay)

@@ -1,14 +1,14 @@
 """Many trials of one model in one TensorFlow graph.
 
-The model is called once, under `tf.vectorized_map`, on a row of weights; TensorFlow makes of that
-call a graph that calls the model on all rows at once. All trainable weights of a trial are one row
-of a matrix (`RowLayout`), so that an optimizer's update is a few operations on a matrix instead of
-a few on every weight. Nothing is assigned: a stretch of training is a function from a state to a
-state, and rows come and go between two calls. The number of rows is no part of a graph: one trace
-serves them all.
+The model is called once, under `tf.vectorized_map`, on a row of weights; TensorFlow
+makes of that call a graph that calls the model on all rows at once. All trainable
+weights of a trial are one row of a matrix (`RowLayout`), so that an optimizer's update
+is a few operations on a matrix instead of a few on every weight. Nothing is assigned: a
+stretch of training is a function from a state to a state, and rows come and go between
+two calls. The number of rows is no part of a graph: one trace serves them all.
 
-A state of R rows: `weights`, `rest` and, within an epoch, `metrics`, as in `RowLayout`; `slots`,
-for each family the state of its rows. Rows lie in the families' order.
+A state of R rows: `weights`, `rest` and, within an epoch, `metrics`, as in `RowLayout`;
+`slots`, for each family the state of its rows. Rows lie in the families' order.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class RowInputs(NamedTuple):
     """What a graph takes beside a state."""
 
     counts: Tensor  # (families,), int32: rows of each family
-    hyper: tuple[Tensor, ...]  # of each family (rows, varying), float64: its hyperparameters
+    # of each family (rows, varying), float64: its hyperparameters
+    hyper: tuple[Tensor, ...]
     order: Tensor  # (R, examples), int32: each row's own order of the epoch's examples
 
 
@@ -80,8 +81,9 @@ class StackedProgram:
         model.test_step(self.sample)  # makes the metrics' variables
         model.reset_metrics()
         self.layout = RowLayout(model)
-        # A size that is known while the graph is traced makes kernels quicker. `fit` does not know
-        # the size then, and the means of losses that are tracked one by one depend on that.
+        # A size that is known while the graph is traced makes kernels quicker. `fit`
+        # does not know the size then, and the means of losses that are tracked one by
+        # one depend on that.
         self._static = not tracks_each_loss(model)
         self.families: list[Family] = []
         self._graphs: dict[tuple[int, str], Function] = {}
@@ -114,15 +116,15 @@ class StackedProgram:
             for family in self.families
         ]
 
-    # -- training ----------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------
 
     def train(
         self, state: State, inputs: RowInputs, first: int, rates: np.ndarray
     ) -> tuple[State, np.ndarray]:
         """Train whole batches from `first` on, as many as `rates` has.
 
-        rates: (R, batches), float64, real learning rates.
-        Returns the running means of the losses, (batches, R), float32, with the new state.
+        rates: (R, batches), float64, real learning rates. Returns the running means of
+        the losses, (batches, R), float32, with the new state.
         """
         state, losses = self._run("train", state, inputs, first, rates)
         return state, losses.numpy()
@@ -143,7 +145,9 @@ class StackedProgram:
         """Each row's logs on a split, without a prefix; weights: (R, parameters)."""
         if id(split) not in self._tests:
             self._tests[id(split)] = tf.function(
-                lambda w, r: self._test(split, w, r), autograph=False, reduce_retracing=True
+                lambda w, r: self._test(split, w, r),
+                autograph=False,
+                reduce_retracing=True,
             )
         return _by_row(self._tests[id(split)](weights, tuple(rest)))
 
@@ -169,7 +173,7 @@ class StackedProgram:
             self._graphs[key] = made
         return self._graphs[key](state, inputs, np.int32(first), rates)
 
-    # -- graphs ------------------------------------------------------------------------------------
+    # -- graphs ------------------------------------------------------------------------
 
     def _train(
         self, size: int, state: State, inputs: RowInputs, first: Tensor, rates: Tensor
@@ -183,14 +187,28 @@ class StackedProgram:
             indices = tf.ensure_shape(indices, [None, size if self._static else None])
             batch = self.train_data.batch(indices)
             gradient, rest, metrics, loss = tf.vectorized_map(
-                self._row_gradient, (state["weights"], state["rest"], state["metrics"], batch)
+                self._row_gradient,
+                (state["weights"], state["rest"], state["metrics"], batch),
             )
             rate = tf.cast(rates[:, place - first : place - first + 1], gradient.dtype)
             weights, slots = self._update(state, gradient, rate, inputs)
-            new = {"weights": weights, "rest": list(rest), "metrics": list(metrics), "slots": slots}
-            return place + 1, new, losses.write(place - first, tf.cast(loss, tf.float32))
+            new = {
+                "weights": weights,
+                "rest": list(rest),
+                "metrics": list(metrics),
+                "slots": slots,
+            }
+            return (
+                place + 1,
+                new,
+                losses.write(place - first, tf.cast(loss, tf.float32)),
+            )
 
-        begin = (first, state, tf.TensorArray(tf.float32, size=count, element_shape=[None]))
+        begin = (
+            first,
+            state,
+            tf.TensorArray(tf.float32, size=count, element_shape=[None]),
+        )
         _, state, losses = tf.while_loop(
             lambda place, *_: place < first + count, step, begin, parallel_iterations=1
         )
@@ -207,13 +225,19 @@ class StackedProgram:
         logs = self._results_of(tuple(state["metrics"]))
         weights = self._evaluated_weights(state, inputs)
         validated = self._test(self.validation_data, weights, tuple(state["rest"]))
-        return state, losses, {**logs, **{f"val_{name}": each for name, each in validated.items()}}
+        return (
+            state,
+            losses,
+            {**logs, **{f"val_{name}": each for name, each in validated.items()}},
+        )
 
     def _evaluated_weights(self, state: State, inputs: RowInputs) -> Tensor:
         """The weights that the rows are evaluated at: (R, parameters)."""
         parts = tf.split(state["weights"], inputs.counts, num=len(self.families))
         rows = zip(self.families, parts, state["slots"], inputs.hyper, strict=True)
-        return tf.concat([family.validation_weights(*own) for family, *own in rows], axis=0)
+        return tf.concat(
+            [family.validation_weights(*own) for family, *own in rows], axis=0
+        )
 
     def _row_gradient(self, row: Structure) -> Structure:
         """One row's gradient (parameters,), and what its batch leaves behind.
@@ -232,14 +256,23 @@ class StackedProgram:
                     raise CannotCarry(SETS_WEIGHTS)
                 mean = running_loss(self.model)
         gradient = self._flat_gradient(tape.gradient(loss, weights))
-        return gradient, _values(scope, layout.rest), _values(scope, layout.metrics), mean
+        return (
+            gradient,
+            _values(scope, layout.rest),
+            _values(scope, layout.metrics),
+            mean,
+        )
 
     def _flat_gradient(self, gradients: Sequence[Tensor]) -> Tensor:
         if any(each is None for each in gradients):
             raise CannotCarry(NO_GRADIENT)
         # Gradients that are accumulated are dense before an optimizer sees them.
-        accumulates = any(each.rule.gradient_accumulation_steps for each in self.families)
-        if not accumulates and any(isinstance(each, tf.IndexedSlices) for each in gradients):
+        accumulates = any(
+            each.rule.gradient_accumulation_steps for each in self.families
+        )
+        if not accumulates and any(
+            isinstance(each, tf.IndexedSlices) for each in gradients
+        ):
             raise CannotCarry(SPARSE_GRADIENT)
         flat = [tf.reshape(tf.convert_to_tensor(each), [-1]) for each in gradients]
         return tf.concat(flat, axis=0)
@@ -256,10 +289,20 @@ class StackedProgram:
             tf.split(each, inputs.counts, num=len(families)) if several else [each]
             for each in (state["weights"], gradient, rate)
         )
-        rows = zip(families, weights, state["slots"], gradients, rates, inputs.hyper, strict=True)
+        rows = zip(
+            families,
+            weights,
+            state["slots"],
+            gradients,
+            rates,
+            inputs.hyper,
+            strict=True,
+        )
         updated = [family.update(*own) for family, *own in rows]
         new = [each for each, _ in updated]
-        return tf.concat(new, axis=0) if several else new[0], [slots for _, slots in updated]
+        return tf.concat(new, axis=0) if several else new[0], [
+            slots for _, slots in updated
+        ]
 
     def _test(
         self, split: DeviceArrays, weights: Tensor, rest: Sequence[Tensor]
@@ -269,17 +312,23 @@ class StackedProgram:
 
         def measure(indices: Tensor, metrics: Sequence[Tensor]) -> Structure:
             unknown = tf.raw_ops.PlaceholderWithDefault(input=indices, shape=[None])
-            batch = split.batch(indices if self._static else unknown)  # one for all rows
+            # one for all rows
+            batch = split.batch(indices if self._static else unknown)
             return tf.vectorized_map(
                 lambda row: self._row_test(row, batch), (weights, rest, metrics)
             )
 
         def step(place: Tensor, metrics: Sequence[Tensor]) -> Structure:
-            return place + 1, measure(place * self.batch + tf.range(self.batch), metrics)
+            return place + 1, measure(
+                place * self.batch + tf.range(self.batch), metrics
+            )
 
         metrics = tuple(self.layout.unmetered(tf.shape(weights)[0]))
         _, metrics = tf.while_loop(
-            lambda place, *_: place < whole, step, (tf.constant(0), metrics), parallel_iterations=1
+            lambda place, *_: place < whole,
+            step,
+            (tf.constant(0), metrics),
+            parallel_iterations=1,
         )
         if left:
             metrics = measure(whole * self.batch + tf.range(left), metrics)

@@ -64,21 +64,25 @@ class KerasTraining:
     def callbacks(self, users: Sequence[Callback]) -> list[Callback]:
         """The user's callbacks with ours around them.
 
-        What is changed for a validation is changed back in reverse order. The reporter is last, so
-        that the user's callbacks have seen an epoch before it can be the last one.
+        What is changed for a validation is changed back in reverse order. The reporter
+        is last, so that the user's callbacks have seen an epoch before it can be the
+        last one.
         """
         if any(may_change_weights(each) for each in users):
             self._keeping = KeptWeights(self.attempt)
         self._may_stop = bool(users)
         first: list[Callback] = [self._keeping] if self._keeping else []
-        begin, end = ([self.averaged.begin], [self.averaged.end]) if self.averaged else ([], [])
+        begin, end = (
+            ([self.averaged.begin], [self.averaged.end]) if self.averaged else ([], [])
+        )
         return [*first, *begin, *users, *end, Reporter(self)]
 
     def stream(self, steps: int) -> Dataset:
         """The batches of all epochs from here on, `steps` of each."""
         split, spec, definition = self.data.train, self.spec, self.loaded.definition
         if not isinstance(split, Arrays):
-            # A dataset longer than an epoch's steps goes on where the last epoch stopped.
+            # A dataset longer than an epoch's steps goes on where the last epoch
+            # stopped.
             longer = definition.steps_per_epoch is not None and split.length is not None
             repeats = longer and isinstance(split.source, tf.data.Dataset)
             return split.source.repeat() if repeats else split.source
@@ -95,10 +99,12 @@ class KerasTraining:
         whole = split.steps(spec.setting.batch_size)
         if steps == whole:
             return stream
-        numbered = stream.enumerate(done).filter(lambda place, _batch: place % whole < steps)
+        numbered = stream.enumerate(done).filter(
+            lambda place, _batch: place % whole < steps
+        )
         return numbered.map(lambda _place, batch: batch)
 
-    # -- what the reporter passes on ---------------------------------------------------------------
+    # -- what the reporter passes on ---------------------------------------------------
 
     def begin_epoch(self) -> None:
         within = self.attempt.begin_epoch()
@@ -109,7 +115,8 @@ class KerasTraining:
         self.attempt.begin_validation()
         if self.rows.wants(may_stop=self._may_stop):
             self.rows.offer(partial(read_weights, self.model), now=True)
-        # A callback may validate other weights: a snapshot taken meanwhile would hold those.
+        # A callback may validate other weights: a snapshot taken meanwhile would hold
+        # those.
         if self.attempt.validates_long and self._keeping is None:
             changed = changed_by_evaluation(self.model)
             self._aside = {id(each): ops.copy(each) for each in changed}
@@ -129,10 +136,12 @@ class KerasTraining:
         own = take_arrays(self.model, within=bool(place.batch), aside=aside)
         rows, about = self.rows.snapshot()
         return replace(
-            place, arrays={**own, **arrays, **rows}, meta={**place.meta, **meta, **about}
+            place,
+            arrays={**own, **arrays, **rows},
+            meta={**place.meta, **meta, **about},
         )
 
-    # -- the end -----------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------
 
     def complete(self) -> Outcome:
         """The outcome of a run that came to its end, judged at the weights that it keeps.
@@ -152,9 +161,15 @@ class KerasTraining:
         """The weights at which the finished run is evaluated, in the order of the variables."""
         variables = self.model.trainable_variables
         averaged = (
-            averaged_weights(inner(self.model.optimizer), variables) if self.averaged else None
+            averaged_weights(inner(self.model.optimizer), variables)
+            if self.averaged
+            else None
         )
-        other = {} if averaged is None else dict(zip(map(id, variables), averaged, strict=True))
+        other = (
+            {}
+            if averaged is None
+            else dict(zip(map(id, variables), averaged, strict=True))
+        )
         return read_weights(self.model, other)
 
     def _judge_kept_weights(self) -> str:

@@ -19,6 +19,7 @@ Dataset: TypeAlias = Any  # tf.data.Dataset, or keras.utils.PyDataset
 DatasetIterator: TypeAlias = Any  # what `iter` makes of a tf.data.Dataset
 Function: TypeAlias = Any  # tf.function, or a function that graphs are traced from
 Batch: TypeAlias = Any  # (x,), (x, y) or (x, y, weight): structures of tensors
-Structure: TypeAlias = Any  # nested tuples, lists and dicts of arrays, tensors or their types
+# nested tuples, lists and dicts of arrays, tensors or their types
+Structure: TypeAlias = Any
 Logs: TypeAlias = Mapping[str, Any] | None  # what Keras hands to a callback's methods
 Strategy: TypeAlias = Any  # tf.distribute.Strategy, or None where there is none

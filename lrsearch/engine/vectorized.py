@@ -1,9 +1,9 @@
 """The engine `vectorized`: many trials in one graph, each a row.
 
-A row has its own optimizer, rates, data order and seeds. At the end of an epoch the source fills
-the places of rows that ended. A trial that cannot be a row (yours, optimizers that look at whole
-matrices, a `train_step` of the user's, searched arguments of `build_model`) is trained by `graph`
-between two epochs.
+A row has its own optimizer, rates, data order and seeds. At the end of an epoch the
+source fills the places of rows that ended. A trial that cannot be a row (yours,
+optimizers that look at whole matrices, a `train_step` of the user's, searched arguments
+of `build_model`) is trained by `graph` between two epochs.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ class VectorizedEngine(Engine):
         self.loaded, self.width = loaded, width
         self.graph = GraphEngine(loaded)
         self._stacks: dict[int | None, Stack] = {}  # by batch size
-        self._apart: TrialSpec | None = None  # waits to be trained with nobody beside it
+        # waits to be trained with nobody beside it
+        self._apart: TrialSpec | None = None
         # Monotonic seconds: the source had nothing, and no row has ended since.
         self._ask_again = -math.inf
-        # Why this study's model cannot be vectorized; "" while it can, None before a look.
+        # Why this study's model cannot be vectorized; "" while it can, None before a
+        # look.
         self._refused: str | None = None
 
     @property
@@ -60,8 +62,8 @@ class VectorizedEngine(Engine):
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, up to `width` at a time.
 
-        A trial that cannot be a row is trained at once. A trial that must train alone waits until
-        the others have ended.
+        A trial that cannot be a row is trained at once. A trial that must train alone
+        waits until the others have ended.
         """
         with guard(watch, save) as observer:
             while True:
@@ -82,7 +84,8 @@ class VectorizedEngine(Engine):
                     else:
                         joining.append(spec)
                 yield from self._join(joining, observer)
-                # Attempts that could not join were trained alone: the source may have more.
+                # Attempts that could not join were trained alone: the source may have
+                # more.
                 if not self.rows and not joining and self._apart is None:
                     return
                 for stack in [each for each in self._stacks.values() if each.rows]:
@@ -95,7 +98,9 @@ class VectorizedEngine(Engine):
 
     def time_steps(self) -> Figures:
         """Time rows of the reference settings; a trial alone where they cannot train together."""
-        specs = [each for each in timed_specs(self.loaded) if not self.reason_against(each)]
+        specs = [
+            each for each in timed_specs(self.loaded) if not self.reason_against(each)
+        ]
         if not specs:
             return self.graph.time_steps()
         chosen = Calibration(engine="vectorized", width=self.width, reason="")
@@ -106,10 +111,12 @@ class VectorizedEngine(Engine):
             end_fork(error)
             return {}
 
-    # -- what cannot be a row ----------------------------------------------------------------------
+    # -- what cannot be a row ----------------------------------------------------------
 
     def reason_against(
-        self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Callback]] = lambda _: []
+        self,
+        spec: TrialSpec,
+        callbacks: Callable[[TrialSpec], list[Callback]] = lambda _: [],
     ) -> str:
         """Why this attempt cannot be a row beside others, or empty.
 
@@ -128,7 +135,9 @@ class VectorizedEngine(Engine):
             return limits.reason_against(self.name, facts)
 
         return (
-            limits.reason_against(self.name, spec) or self._reason_against_model() or _answer(ask)
+            limits.reason_against(self.name, spec)
+            or self._reason_against_model()
+            or _answer(ask)
         )
 
     def _reason_against_model(self) -> str:
@@ -142,7 +151,9 @@ class VectorizedEngine(Engine):
     def _callbacks(self, spec: TrialSpec) -> list[Callback]:
         """The user's callbacks that would be called in this attempt, were it trained alone."""
         rates = self.loaded.findings.rate_callbacks
-        kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
+        kept, _ = kept_of(
+            users_callbacks(self.loaded, spec), yours=False, setting_rates=rates
+        )
         return kept
 
     def _refuse(self, error: BaseException) -> str:
@@ -154,9 +165,11 @@ class VectorizedEngine(Engine):
     def _train_alone(self, spec: TrialSpec, why: str, observer: Observer) -> Outcome:
         return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
 
-    # -- rows --------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------
 
-    def _join(self, specs: Sequence[TrialSpec], observer: Observer) -> Iterator[Outcome]:
+    def _join(
+        self, specs: Sequence[TrialSpec], observer: Observer
+    ) -> Iterator[Outcome]:
         """Let these attempts be rows; where they cannot, train each alone."""
         for size in dict.fromkeys(spec.setting.batch_size for spec in specs):
             own = [spec for spec in specs if spec.setting.batch_size == size]
@@ -171,7 +184,8 @@ class VectorizedEngine(Engine):
     def _epoch(self, stack: Stack, observer: Observer) -> Iterator[Outcome]:
         """Train an epoch of a stack.
 
-        Where the epoch cannot be traced or does not fit, its rows begin again one by one.
+        Where the epoch cannot be traced or does not fit, its rows begin again one by
+        one.
         """
         try:
             outcomes = stack.epoch()
@@ -184,7 +198,9 @@ class VectorizedEngine(Engine):
             yield from outcomes
             return
         # Outside the clause above: the error's frames have tensors of the stack.
-        self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
+        self._stacks = {
+            size: each for size, each in self._stacks.items() if each is not stack
+        }
         specs = stack.empty()
         gc.collect()
         for spec in specs:
@@ -204,7 +220,9 @@ class VectorizedEngine(Engine):
             if train is None or validation is None:
                 raise limits.CannotCarry(limits.STREAMS)
             model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
-            program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
+            program = StackedProgram(
+                model, train, validation, batch_size=size, draws=draws
+            )
             self._stacks[size] = Stack(self.loaded, program)
         return self._stacks[size]
 
@@ -212,7 +230,9 @@ class VectorizedEngine(Engine):
 def _model_facts(loaded: LoadedStudy) -> ModelFacts:
     definition = loaded.definition
     model = fresh_model(definition, {})
-    return ModelFacts(definition=definition, model=model, callbacks=_expected_callbacks(loaded))
+    return ModelFacts(
+        definition=definition, model=model, callbacks=_expected_callbacks(loaded)
+    )
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
-from lrsearch.messages import Listener
+from lrsearch.events import Listener
+from lrsearch.launch.common_steps import (
+    complete_study,
+    open_stored_study,
+    start_workers,
+    train,
+)
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.values import StudyRecord, StudyState
@@ -23,12 +28,13 @@ def attach(
 ) -> StudyRecord:
     """Train trials of the study `name` with this machine's workers.
 
-    The study file must be on this machine. The study keeps the options that it was started with;
-    only the accepted changes and versions of `search` count. The workers leave by `leave_by`
-    (seconds since 1970), where it is given, and their work is saved. Returns the study afterwards.
+    The study file must be on this machine. The study keeps the options that it was
+    started with; only the accepted changes and versions of `search` count. The workers
+    leave by `leave_by` (seconds since 1970), where it is given, and their work is
+    saved. Returns the study afterwards.
 
-    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch for another study
-    file, VersionMismatch for other libraries, StudyBroken, Interrupted.
+    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch for
+    another study file, VersionMismatch for other libraries, StudyBroken, Interrupted.
     """
     listen = protect_training(listen)
     with open_stored_study(name, machine) as (ledger, study):

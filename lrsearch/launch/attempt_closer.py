@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class AttemptCloser:
     """Closes the running attempts of a worker that is gone.
 
-    `lose` and `put_back` do not raise: while the database is away, the attempts' leases lapse.
+    `lose` and `put_back` do not raise: while the database is away, the attempts' leases
+    lapse.
     """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
@@ -28,15 +29,21 @@ class AttemptCloser:
             for trial in self._running(worker_id):
                 self._ledger.lose(trial.id, trial.attempt, reason=reason)
             self._ledger.worker_seen(worker_id, "gone")
-            cause = breaking_failure(self._ledger.trials(self._study_id, kind=Kind.SEARCH))
+            cause = breaking_failure(
+                self._ledger.trials(self._study_id, kind=Kind.SEARCH)
+            )
             if cause is not None:
-                self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
+                self._ledger.set_state(
+                    self._study_id, StudyState.BROKEN, reason=cause.reason
+                )
 
     def put_back(self, worker_id: int, reason: str) -> None:
         """Put back the attempts of an interrupted worker; they do not count as lost."""
         with suppress(LrSearchError):
             for trial in self._running(worker_id):
-                self._ledger.finish(Outcome.put_back(trial.id, trial.attempt, reason), ())
+                self._ledger.finish(
+                    Outcome.put_back(trial.id, trial.attempt, reason), ()
+                )
             self._ledger.worker_seen(worker_id, "gone")
 
     def state(self) -> StudyState | None:

@@ -6,7 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import Refused, StudyBroken
-from lrsearch.messages import Listener
+from lrsearch.events import Listener
 from lrsearch.options import SearchOptions
 from lrsearch.progress.listeners import send_note
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
@@ -42,8 +42,8 @@ def check_identity(
 
     Accepted changes are recorded with the study and reported as notes.
 
-    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for a change that
-    cannot be accepted.
+    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for a
+    change that cannot be accepted.
     """
     changes, notes = find_changes(study, facts, search)
     if changes:
@@ -72,7 +72,9 @@ def check_same(known: StudyRecord, search: SearchOptions) -> None:
     """
     from lrsearch.definition import check_fields
 
-    rules = {name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")}
+    rules = {
+        name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")
+    }
     rules = {name: value for name, value in rules.items() if value is not None}
     check_fields(known.name, {name: getattr(known.plan, name) for name in rules}, rules)
 

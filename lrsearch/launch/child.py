@@ -1,7 +1,7 @@
 """A worker process as its parent sees it.
 
-The worker's output goes to an unlinked temporary file, not to a pipe: a print must neither fail nor
-wait while the parent is dead or stopped. Knows nothing of studies.
+The worker's output goes to an unlinked temporary file, not to a pipe: a print must
+neither fail nor wait while the parent is dead or stopped. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from lrsearch.worker.config import WorkerConfig
 
 COMMAND = (sys.executable, "-P", "-m", "lrsearch.worker")
 TAIL_LINES = 40  # last lines of output, shown when the worker dies
-MUTE_SECONDS = 5.0  # from a worker's closing of the pipe to its parent until the worker is killed
-# The output file is emptied at this size, so that a chatty study file does not fill /tmp.
+# from a worker's closing of the pipe to its parent until the worker is killed
+MUTE_SECONDS = 5.0
+# The output file is emptied at this size, so that a chatty study file does not fill
+# /tmp.
 _OUTPUT_BYTES = 2**20
 
 
@@ -57,7 +59,8 @@ class Child:
         self.signalled = ""  # a signal that the worker itself received
         self.worker_id: int | None = None  # in the ledger, once it trains
         self.error: WorkerFailed | None = None
-        self.attempts: dict[tuple[int, int], float] = {}  # (trial, attempt): began, monotonic
+        # (trial, attempt): began, monotonic
+        self.attempts: dict[tuple[int, int], float] = {}
         self.verdict = ""  # why the parent killed it; empty where it did not
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
@@ -75,7 +78,11 @@ class Child:
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, args=(inbox,), daemon=True).start()
-        self.send(replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib))
+        self.send(
+            replace(
+                config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib
+            )
+        )
 
     @property
     def pid(self) -> int:
@@ -98,7 +105,8 @@ class Child:
         """Read the whole lines that the worker printed since the last call."""
         data = os.pread(self._output.fileno(), _OUTPUT_BYTES, self._seen)
         self._seen += len(data)
-        if self._seen >= _OUTPUT_BYTES:  # the worker appends: its next line is the file's first
+        # the worker appends: its next line is the file's first
+        if self._seen >= _OUTPUT_BYTES:
             self._output.truncate(0)
             self._seen = 0
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -124,8 +132,8 @@ class Child:
     def close(self) -> None:
         """Close the files of a worker that is gone.
 
-        The reading thread closes the pipe: a process that the worker left behind may keep the pipe
-        open, and nothing interrupts a read of it.
+        The reading thread closes the pipe: a process that the worker left behind may
+        keep the pipe open, and nothing interrupts a read of it.
         """
         for file in (self._process.stdin, self._output):
             with suppress(OSError):
@@ -135,8 +143,8 @@ class Child:
     def _read(self, inbox: Inbox) -> None:
         """Put the worker's messages into the inbox.
 
-        A worker that writes another line is killed: everybody may wait for the message that the
-        line has destroyed.
+        A worker that writes another line is killed: everybody may wait for the message
+        that the line has destroyed.
         """
         assert self._process.stdout is not None
         with self._process.stdout as output:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
+from lrsearch.events import Listener
 from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.database import open_database
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.worker_count import keep_threads, left_of_phase, plan_further
-from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import send_note
 from lrsearch.progress.study_watcher import StudyWatcher
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 def find_file(study: StudyRecord, given: str | Path | None) -> Path:
     """Find a stored study's file on this machine.
 
-    Takes the `given` path, else the path that the study was started with, relative to the working
-    folder. Raises StudyFileError.
+    Takes the `given` path, else the path that the study was started with, relative to
+    the working folder. Raises StudyFileError.
     """
     text = given if given is not None else study.plan.study_file
     if text is None:
         fix = "Write its definition to a file and give it with --study-file."
-        raise StudyFileError(f"study {study.name!r} was defined in a notebook.", fix=fix)
+        raise StudyFileError(
+            f"study {study.name!r} was defined in a notebook.", fix=fix
+        )
     path = Path(text).expanduser()
     if not path.is_file():
         fix = "Go to the folder that it was started from, or give --study-file."
@@ -67,7 +69,9 @@ def make_worker_config(
 
 
 @contextmanager
-def open_stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, StudyRecord]]:
+def open_stored_study(
+    name: str, machine: MachineOptions
+) -> Iterator[tuple[Ledger, StudyRecord]]:
     """Open the ledger and the study of that name; make no database.
 
     Raises UnknownName, StudyBroken.
@@ -98,7 +102,9 @@ def start_workers(
     """
     slots = plan_further(machine, ledger, study, left or left_of_phase(ledger, study))
     path = find_file(study, study_file)
-    config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
+    config = make_worker_config(
+        machine, study_file=path, overrides=study.plan.overrides
+    )
     config = replace(config, leave_by=leave_by)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
@@ -116,7 +122,8 @@ def train(
 
     def poll() -> None:
         watcher.look()
-        prepare_answer()  # once, while the workers train: nobody waits for the imports at the end
+        # once, while the workers train: nobody waits for the imports at the end
+        prepare_answer()
 
     pool.poll, pool.first_listener = poll, watcher.handle
     # After an interruption the next process completes Optuna's rows.
@@ -127,7 +134,8 @@ def train(
 def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
     """Complete Optuna's rows of a study that ended well, its page there, and return the study.
 
-    The pool has left by then with its signal handlers: a Ctrl-C ends this step like any program.
+    The pool has left by then with its signal handlers: a Ctrl-C ends this step like any
+    program.
     """
     from lrsearch.report.optuna_page import show_in_optuna
     from lrsearch.report.reading import read_answer

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from lrsearch.answer.words import count_text
 from lrsearch.budget import count_references
 from lrsearch.errors import UnknownName
+from lrsearch.events import Listener
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.queueing import add_retests
 from lrsearch.launch.retest_choice import check_folds
-from lrsearch.messages import Inspection, Listener
+from lrsearch.messages import Inspection
 from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, send_note
 from lrsearch.values import Origin, Setting, StudyPlan, StudyRecord, StudyState
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 RETRIES = 2
-# Optimizers of the default space by what their references taught. A search tries the first
-# three alone: docs/benchmarks.md has other orders and numbers, under small budgets.
+# Optimizers of the default space by what their references taught. A search tries the
+# first three alone: docs/benchmarks.md has other orders and numbers, under small
+# budgets.
 TRIED_FIRST = ("adamw", "momentum", "rmsprop", "adam", "sgd", "adagrad")
 
 
@@ -36,7 +38,9 @@ def make_plan(
     Raises InvalidValue where retests would not be on every fold alike.
     """
     search = _on_all_folds(search, inspection.facts.folds)
-    references = choose_references(inspection.references, search.total, inspection.facts.yours)
+    references = choose_references(
+        inspection.references, search.total, inspection.facts.yours
+    )
     return StudyPlan(
         name=name,
         study_file=study_file,
@@ -68,7 +72,9 @@ def choose_references(
     order = {name: place for place, name in enumerate(TRIED_FIRST)}
 
     def rank(setting: Setting) -> tuple[bool, int]:
-        return setting.optimizer == yours.optimizer, order.get(setting.optimizer, len(order))
+        return setting.optimizer == yours.optimizer, order.get(
+            setting.optimizer, len(order)
+        )
 
     return sorted(references, key=rank)[: count_references(trials, len(references))]
 
@@ -93,11 +99,12 @@ def create_or_resume(
 ) -> StudyRecord:
     """Create the study of `plan`, or open the stored one of that name again.
 
-    A budget in `search` replaces a stored study's own. Without `resume` a stored study is compared
-    with the plan, and keeps its state, budget and end.
+    A budget in `search` replaces a stored study's own. Without `resume` a stored study
+    is compared with the plan, and keeps its state, budget and end.
 
-    Raises FingerprintMismatch for another definition, sampler, pruner, seed or number of retries
-    than the stored ones, and StudyBroken for a broken study with nothing left to train.
+    Raises FingerprintMismatch for another definition, sampler, pruner, seed or number
+    of retries than the stored ones, and StudyBroken for a broken study with nothing
+    left to train.
     """
     known = find_study(ledger, plan.name)
     if known is not None:
@@ -123,11 +130,15 @@ def create_or_resume(
     return ledger.study(plan.name)
 
 
-def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
+def _raise_seeds(
+    ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener
+) -> None:
     """Raise the study's seeds for retests to `seeds`, after its end too; never lower them."""
     kept = study.plan.retest_seeds
     if seeds > kept:
-        add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)
+        add_retests(
+            ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen
+        )
     elif seeds < kept:
         keeps = f"{study.name} keeps its {count_text(kept, 'seed')} for retests"
         send_note(listen, f"{keeps}: --retest {seeds} takes none back")

@@ -19,12 +19,16 @@ def open_database(url: str) -> Ledger:
 def has_tables(url: str) -> bool:
     """Whether the database has our tables; makes nothing.
 
-    A SQLite file that does not exist is no reason to load SQLAlchemy, which takes half a second.
-    Raises StorageProblem or SchemaMismatch where the database cannot be used.
+    A SQLite file that does not exist is no reason to load SQLAlchemy, which takes half
+    a second. Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
     from lrsearch.storage import check_storage
 
     kind, _, place = url.partition(":///")
-    if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():
+    if (
+        kind.startswith("sqlite")
+        and place
+        and not Path(place.partition("?")[0]).exists()
+    ):
         return False
     return check_storage(url)

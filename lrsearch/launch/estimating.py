@@ -26,9 +26,11 @@ from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord
 
 MOST = 10**7  # the largest number of trainings that is reported to fit into a time
-# From the inspection to the first training: the database, the study, the workers' entries.
+# From the inspection to the first training: the database, the study, the workers'
+# entries.
 MAKING_SECONDS = 1.0
-ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
+# from the last training to the command's end: Optuna's rows, the answer
+ENDING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,8 @@ class Plan:
     study: str
     is_stored: bool
     bill: Bill  # of the whole command
-    training_seconds: float | None  # from the first training's start to the last one's end
+    # from the first training's start to the last one's end
+    training_seconds: float | None
     left: int | None  # trainings to come; None: as many as the time allows
     epochs: int | None  # of all these trainings together
     updates: int | None  # of all these trainings together, at the first batch size
@@ -54,7 +57,10 @@ class Plan:
         return {
             "study": self.study,
             "stored": self.is_stored,
-            **{name: bill[name] for name in ("trials", "retests", "trainings", "done", "workers")},
+            **{
+                name: bill[name]
+                for name in ("trials", "retests", "trainings", "done", "workers")
+            },
             "left": self.left,
             "epochs": self.epochs,
             "updates": self.updates,
@@ -68,11 +74,14 @@ class Plan:
         }
 
 
-def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
+def plan_study(
+    study_file: str | Path, search: SearchOptions, machine: MachineOptions
+) -> Plan:
     """Plan a search of `study_file`, or the rest of the stored study of that name.
 
-    All workers of the search load the study and time a few steps at the same time, so that they
-    slow each other down as they will in training. Raises the errors of `run_study` before training.
+    All workers of the search load the study and time a few steps at the same time, so
+    that they slow each other down as they will in training. Raises the errors of
+    `run_study` before training.
     """
     from lrsearch.definition import check_backend, check_file, study_name
 
@@ -82,7 +91,8 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
     slots = plan_workers(machine, search, url=url, name=name)
     config = make_worker_config(machine, study_file=path, overrides=search.overrides)
     with Pool(slots.slots, replace(config, times=True), ignore) as pool:
-        from lrsearch.storage import check_storage  # here: while TensorFlow loads in the workers
+        # here: while TensorFlow loads in the workers
+        from lrsearch.storage import check_storage
 
         check_storage(url)
         inspection = pool.inspect()
@@ -111,7 +121,9 @@ def _read_stored(
         check_same(study, search)
         find_changes(study, inspection.facts, search)
         records = ledger.trials(study.id)
-        deadline = study.deadline if search.timeout is None else ledger.now() + search.timeout
+        deadline = (
+            study.deadline if search.timeout is None else ledger.now() + search.timeout
+        )
         budget = Budget(
             trials=study.trials,
             trainings=study.trainings,
@@ -120,10 +132,14 @@ def _read_stored(
             existing=len(records),
         ).set(trials=search.trials, trainings=search.trainings)
         trials, trainings = budget.trials, budget.trainings
-        return replace(study, trials=trials, trainings=trainings, deadline=deadline), records
+        return replace(
+            study, trials=trials, trainings=trainings, deadline=deadline
+        ), records
 
 
-def _make_record(search: SearchOptions, name: str, inspection: Inspection) -> StudyRecord:
+def _make_record(
+    search: SearchOptions, name: str, inspection: Inspection
+) -> StudyRecord:
     """The record of the study that would be created."""
     plan, now = make_plan(search, name, None, inspection), time.time()
     return StudyRecord(
@@ -152,7 +168,11 @@ def _estimate(
     expected = forecast(study, records, inspection.figures, workers=workers)
 
     def train_seconds(trainings: int | None) -> float | None:
-        return None if expected is None or trainings is None else expected.total_seconds(trainings)
+        return (
+            None
+            if expected is None or trainings is None
+            else expected.total_seconds(trainings)
+        )
 
     def command_seconds(trainings: int | None) -> float | None:
         training = train_seconds(trainings)
@@ -173,7 +193,9 @@ def _estimate(
         training_seconds=train_seconds(left),
         left=left,
         epochs=None if left is None else left * facts.epochs,
-        updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
+        updates=None
+        if left is None
+        else left * facts.total_steps(facts.yours.batch_size),
         seconds_each=expected.timed.seconds if expected else None,
         workers=str(slots),
         engine=str(inspection.figures.get("reason", "")),
@@ -193,7 +215,13 @@ def _bill(
     retests = study.plan.retest_seeds * (study.plan.retest_top + 1)
     if left is not None and study.trials is not None:
         retests = max(0, done + left - study.trials)
-    return Bill(trials=study.trials, retests=retests, done=done, workers=workers, seconds=seconds)
+    return Bill(
+        trials=study.trials,
+        retests=retests,
+        done=done,
+        workers=workers,
+        seconds=seconds,
+    )
 
 
 def _fit_into(bill: Bill, limit: float, seconds: Callable[[int], float | None]) -> Bill:
@@ -201,6 +229,8 @@ def _fit_into(bill: Bill, limit: float, seconds: Callable[[int], float | None]) 
     if seconds(1) is None:
         return replace(bill, trials=None, limit_seconds=limit)
     # the first number of trainings that takes longer than the limit
-    room = bisect_right(range(1, MOST + 1), limit, key=lambda count: seconds(count) or 0.0)
+    room = bisect_right(
+        range(1, MOST + 1), limit, key=lambda count: seconds(count) or 0.0
+    )
     retests = min(room, bill.retests)
     return replace(bill, trials=room - retests, retests=retests, limit_seconds=limit)

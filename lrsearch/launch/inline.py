@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
+from lrsearch.events import Event, Listener
 from lrsearch.launch.checking import check_methods
 from lrsearch.launch.common_steps import make_worker_config
 from lrsearch.launch.creating import create_or_resume, make_plan
 from lrsearch.launch.database import open_database
 from lrsearch.launch.queueing import add_retests
-from lrsearch.messages import Event, Inspection, Listener, PoolStarted, WorkerDone, WorkerMessage
+from lrsearch.messages import Inspection, PoolStarted, WorkerDone, WorkerMessage
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.progress.study_watcher import StudyWatcher
@@ -45,12 +46,13 @@ def run_inline(
 ) -> StudyRecord:
     """Search `definition` here until its budget is spent.
 
-    A study without a name is named by its definition: the same definition goes on with the stored
-    study, and another definition makes another one. `wanted` retests are added to a stored study,
-    and only they are trained. Returns the study afterwards.
+    A study without a name is named by its definition: the same definition goes on with
+    the stored study, and another definition makes another one. `wanted` retests are
+    added to a stored study, and only they are trained. Returns the study afterwards.
 
-    Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
-    Raises the errors of `lrsearch.launch.run.run_study`, except those about devices.
+    Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes
+    on later. Raises the errors of `lrsearch.launch.run.run_study`, except those about
+    devices.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
 
@@ -62,7 +64,9 @@ def run_inline(
     config = replace(config, slot=SLOT)
     listen(Event(message=PoolStarted(slots=(SLOT,))))
     loader: StudyLoader = (
-        KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
+        KerasLoader(config, definition)
+        if isinstance(definition, StudyDefinition)
+        else definition
     )
     loader.prepare()
     inspection = loader.inspect()
@@ -74,7 +78,9 @@ def run_inline(
         if name is None:
             name = derive_name(inspection, search)
             opens = f'lrsearch.load("{name}") opens it again'
-            send_note(listen, f"this search is named {name}, by its definition: {opens}")
+            send_note(
+                listen, f"this search is named {name}, by its definition: {opens}"
+            )
         plan, resume = make_plan(search, name, None, inspection), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
         trains = True
@@ -86,20 +92,32 @@ def run_inline(
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
         fix = "Correct the study's code and search again."
-        raise StudyBroken("the first trials all failed alike", fix=fix, traceback_text=study.reason)
+        raise StudyBroken(
+            "the first trials all failed alike", fix=fix, traceback_text=study.reason
+        )
     return study
 
 
 def derive_name(inspection: Inspection, search: SearchOptions) -> str:
     """Derive the name of an unnamed study: a digest of the facts that may not change in a study."""
     plan = make_plan(search, "", None, inspection)
-    identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
+    identity = [
+        dict(plan.facts.fingerprint),
+        plan.sampler,
+        plan.pruner,
+        plan.seed,
+        plan.retries,
+    ]
     text = json.dumps(identity, sort_keys=True)
     return f"notebook-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _train(
-    config: WorkerConfig, loader: StudyLoader, ledger: Ledger, study: StudyRecord, listen: Listener
+    config: WorkerConfig,
+    loader: StudyLoader,
+    ledger: Ledger,
+    study: StudyRecord,
+    listen: Listener,
 ) -> None:
     from lrsearch.worker.session import open_session
 

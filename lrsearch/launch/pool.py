@@ -21,17 +21,16 @@ from lrsearch.errors import (
     Refused,
     StudyBroken,
 )
+from lrsearch.events import Event, Listener
 from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.child import Child, Exited, Inbox, Signalled
 from lrsearch.launch.signals import Signals
 from lrsearch.launch.slot_state import SlotState
 from lrsearch.messages import (
     Broken,
-    Event,
     Inspect,
     Inspection,
     Interrupt,
-    Listener,
     Load,
     Message,
     Output,
@@ -61,7 +60,8 @@ from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.stopping import TIME_IS_UP
 from lrsearch.worker.wire import error_from_message
 
-# From the first signal until workers that have not left are killed; 10 s in all are promised.
+# From the first signal until workers that have not left are killed; 10 s in all are
+# promised.
 STOP_SECONDS = 7.0
 # Workers that are still there so long before the time to leave are asked to leave.
 _LEAVING_SECONDS = STOP_SECONDS + 1.0
@@ -87,20 +87,23 @@ class Pool:
         self._listen, self._trial_timeout = listen, trial_timeout
         self._inbox: Inbox = SimpleQueue()
         self._signals = Signals(
-            first=lambda number: self._inbox.put(Signalled(number)), second=self._kill_all
+            first=lambda number: self._inbox.put(Signalled(number)),
+            second=self._kill_all,
         )
         self._study: str | None = None
         self._closer: AttemptCloser | None = None
         self._inspection: Inspection | None = None
         self._failure: LrSearchError | None = None
-        self._stop_at: float | None = None  # when workers that have not left are killed, monotonic
+        # when workers that have not left are killed, monotonic
+        self._stop_at: float | None = None
         self._signal: int | None = None
         self._finished = False  # whether a worker has found nothing left
         self._time_is_up = False  # of this pool; the study may go on elsewhere
-        self.poll: Callable[[], None] = lambda: None  # called a few times a second while waiting
+        # called a few times a second while waiting
+        self.poll: Callable[[], None] = lambda: None
         self.first_listener: Listener = ignore  # gets workers' messages before `listen`
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._signals.__enter__()
@@ -135,7 +138,9 @@ class Pool:
             if self._failure is not None:
                 raise self._failure
             if inspector.child is None:
-                text = f"the worker that loaded the study file died ({inspector.ending})"
+                text = (
+                    f"the worker that loaded the study file died ({inspector.ending})"
+                )
                 shown = "\n".join(filter(None, [inspector.reason, inspector.tail]))
                 fix = f"See what doctor says: lrsearch doctor {quote(str(self._config.study_file))}"
                 raise StudyBroken(text, fix=fix, traceback_text=shown)
@@ -145,7 +150,8 @@ class Pool:
         """Let every worker train `study` until nothing is left.
 
         Raises Interrupted after a signal, StudyBroken where the study's own code fails,
-        EnvironmentProblem where no worker stays alive, or the error that a worker has reported.
+        EnvironmentProblem where no worker stays alive, or the error that a worker has
+        reported.
         """
         self._study, self._closer = study, closer
         for state in self._states:
@@ -174,10 +180,16 @@ class Pool:
             return
         if not self._finished:
             # prefer a worker that reported an error, then one that printed something
-            last = min(self._states, key=lambda state: (not state.reason, not state.tail))
-            raise EnvironmentProblem(f"no worker stays alive. The last one {last.last_words}")
+            last = min(
+                self._states, key=lambda state: (not state.reason, not state.tail)
+            )
+            raise EnvironmentProblem(
+                f"no worker stays alive. The last one {last.last_words}"
+            )
         text = f"study {study!r} is not done, but its workers have left."
-        raise EnvironmentProblem(text, fix=f"Go on with: lrsearch attach {quote(study)}")
+        raise EnvironmentProblem(
+            text, fix=f"Go on with: lrsearch attach {quote(study)}"
+        )
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let workers put running trials back; after STOP_SECONDS they are killed."""
@@ -188,10 +200,11 @@ class Pool:
             state.due = None
             if state.child is not None:
                 state.child.send(Interrupt(reason=reason))
-                if not state.child.attempts:  # the worker is loading: nothing to wait for
+                # the worker is loading: nothing to wait for
+                if not state.child.attempts:
                     state.child.kill("interrupted")
 
-    # -- one step ----------------------------------------------------------------------------------
+    # -- one step ----------------------------------------------------------------------
 
     def _step(self) -> None:
         """Handle an item of the inbox, or wait a moment for one; then look at the clocks."""
@@ -231,9 +244,8 @@ class Pool:
                 self._on_ended(child, message)
             case Broken(reason=reason, traceback=trace):
                 text = f"the first trials all failed alike: {reason}"
-                fix = (
-                    f"Mend the study file, then: lrsearch retry {quote(self._study or '')} --failed"
-                )
+                study = quote(self._study or "")
+                fix = f"Mend the study file, then: lrsearch retry {study} --failed"
                 self._fail(StudyBroken(text, fix=fix, traceback_text=trace))
             case WorkerDone():
                 child.done = self._finished = True
@@ -241,7 +253,8 @@ class Pool:
             case WorkerSignalled(signal=name):
                 child.signalled = child.signalled if child.done else name
             case WorkerInterrupted() | WorkerLeft():
-                child.done = not child.attempts  # the worker has put back all attempts known here
+                # the worker has put back all attempts known here
+                child.done = not child.attempts
                 self._time_is_up |= isinstance(message, WorkerLeft)
                 child.send(Quit())
 
@@ -262,8 +275,8 @@ class Pool:
     def _on_error(self, child: Child, failed: WorkerFailed) -> None:
         """End the run for an error that every worker would meet.
 
-        These are errors of the file or the database, and any crash before the study was inspected.
-        Any later crash ends one worker, which is replaced.
+        These are errors of the file or the database, and any crash before the study was
+        inspected. Any later crash ends one worker, which is replaced.
         """
         error = error_from_message(failed)
         child.error = failed
@@ -280,7 +293,9 @@ class Pool:
             ended = f"its worker ended by {state.ending}"
             self._close_attempts(child, child.verdict or child.reason or ended)
         left = child.done and not child.signalled
-        ends = self._time_is_up or self._stop_at is not None or self._failure is not None
+        ends = (
+            self._time_is_up or self._stop_at is not None or self._failure is not None
+        )
         if left or ends or self._study is None:
             return
         self._replace(state, child)
@@ -303,7 +318,10 @@ class Pool:
             delay = None
         state.due = None if delay is None else time.monotonic() + delay
         died = WorkerDied(
-            ending=state.ending, reason=state.reason, tail=state.tail, retry_seconds=delay
+            ending=state.ending,
+            reason=state.reason,
+            tail=state.tail,
+            retry_seconds=delay,
         )
         self._listen(Event(message=died, slot=state.slot.name))
 
@@ -328,7 +346,7 @@ class Pool:
             if state.child is not None and self._trial_timeout is not None:
                 _kill_hung(state.child, now, self._trial_timeout)
 
-    # -- helpers -----------------------------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------
 
     def _start(self, state: SlotState) -> None:
         state.child = Child(state.slot, self._config, self._inbox)
@@ -370,6 +388,9 @@ class Pool:
 
 
 def _kill_hung(child: Child, now: float, limit: float) -> None:
-    # The limit is for a trial that trains alone: n trials at once may take n times as long.
-    if any(now - began > limit * len(child.attempts) for began in child.attempts.values()):
+    # The limit is for a trial that trains alone: n trials at once may take n times as
+    # long.
+    if any(
+        now - began > limit * len(child.attempts) for began in child.attempts.values()
+    ):
         child.kill(f"it ran longer than the trial timeout of {limit:g} s")

@@ -7,9 +7,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import count_text
+from lrsearch.events import Listener
 from lrsearch.launch.checking import refuse_broken
 from lrsearch.launch.retest_choice import RetestChoice, choose_settings, list_retests
-from lrsearch.messages import Listener
 from lrsearch.options import RetestOptions
 from lrsearch.progress.listeners import ignore, send_note
 from lrsearch.values import Json, StudyRecord
@@ -37,7 +37,9 @@ class RetestsAdded:
     @property
     def next_step(self) -> str:
         """The command that lets workers train the waiting retests."""
-        return training_step(self.study, waits=bool(self.taken.waiting) or not self.taken.over)
+        return training_step(
+            self.study, waits=bool(self.taken.waiting) or not self.taken.over
+        )
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -46,14 +48,18 @@ class RetestsAdded:
             "search_over": self.taken.over,
             "seeds": self.choice.seeds,
             "top": self.choice.top,
-            "trials": list(self.choice.trials if self.taken.over else self.choice.named),
+            "trials": list(
+                self.choice.trials if self.taken.over else self.choice.named
+            ),
             "added": self.taken.added,
             "waiting": self.taken.waiting,
         }
 
     def __str__(self) -> str:
         """One sentence for people."""
-        parts = self._describe_queued() if self.taken.over else [self._describe_stored()]
+        parts = (
+            self._describe_queued() if self.taken.over else [self._describe_stored()]
+        )
         if self.choice.without_yours:
             parts.append("yours has no value and is not retested")
         return "; ".join(parts)
@@ -67,7 +73,9 @@ class RetestsAdded:
         parts = [more if added else f"{what}: no retest is missing"]
         if (earlier := self.taken.waiting - added) > 0:
             are = "are" if earlier > 1 else "is"
-            parts.append(f"{count_text(earlier, 'earlier retest')} {are} still to train")
+            parts.append(
+                f"{count_text(earlier, 'earlier retest')} {are} still to train"
+            )
         if lost:
             stay = "stay" if lost > 1 else "stays"
             ended = f"{count_text(lost, 'retest')} of them ended without a value before"
@@ -79,29 +87,44 @@ class RetestsAdded:
         if choice.top is not None:
             mine = "" if choice.without_yours else " and yours"
             best = f"the best {count_text(plan.retest_top, 'setting')}{mine}"
-            parts.append(f"at its end {best} are retested on {_in_all(plan.retest_seeds)}")
+            parts.append(
+                f"at its end {best} are retested on {_in_all(plan.retest_seeds)}"
+            )
         if choice.named:
             parts.append(f"after it {self._names()} train on {_in_all(choice.seeds)}")
         return f"the search of {self.study.name} is not over: {'; '.join(parts)}"
 
     def _names(self) -> str:
-        numbers = [str(each) for each in self.choice.trials if each != self.choice.yours]
-        named = [f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers)}"] if numbers else []
+        numbers = [
+            str(each) for each in self.choice.trials if each != self.choice.yours
+        ]
+        named = (
+            [f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers)}"] if numbers else []
+        )
         return " and ".join([*named, *([] if self.choice.yours is None else ["yours"])])
 
 
 def add_retests(
-    ledger: Ledger, study: StudyRecord, wanted: RetestOptions, *, listen: Listener = ignore
+    ledger: Ledger,
+    study: StudyRecord,
+    wanted: RetestOptions,
+    *,
+    listen: Listener = ignore,
 ) -> RetestsAdded:
     """Queue the wanted retests, or store the request until the search's end; send a note."""
     from lrsearch.storage import RetestsAsked
 
     refuse_broken(study)
     taken = None
-    while taken is None:  # again after a search trial's end: the trial may be among the best
+    # again after a search trial's end: the trial may be among the best
+    while taken is None:
         choice = choose_settings(study, ledger.trials(study.id), wanted)
         mine = () if choice.yours is None else (choice.yours,)
-        named = list_retests(study, (*choice.named, *mine), choice.seeds) if choice.named else ()
+        named = (
+            list_retests(study, (*choice.named, *mine), choice.seeds)
+            if choice.named
+            else ()
+        )
         wish = RetestsAsked(
             seeds=choice.seeds,
             top=choice.top,

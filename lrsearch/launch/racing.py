@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import rank_trials
 from lrsearch.answer.words import count_text
 from lrsearch.errors import InvalidValue, Refused
+from lrsearch.events import Listener
 from lrsearch.launch.checking import nothing_to_retest, refuse_broken
-from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
+from lrsearch.launch.common_steps import (
+    complete_study,
+    open_stored_study,
+    start_workers,
+    train,
+)
 from lrsearch.launch.queueing import training_step
-from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, protect_training
 from lrsearch.values import Json, StudyRecord, StudyState
@@ -68,8 +73,9 @@ def race(
 ) -> Race:
     """Let the study have `total` retests in all, and train them here unless `plan_only`.
 
-    Fewer are made where the best is told apart before. During the search, or in a stopped study,
-    nothing is trained here. Raises the errors of `lrsearch.launch.attach`, InvalidValue, Refused.
+    Fewer are made where the best is told apart before. During the search, or in a
+    stopped study, nothing is trained here. Raises the errors of
+    `lrsearch.launch.attach`, InvalidValue, Refused.
     """
     if total < 1:
         raise InvalidValue("total", got=total, allowed="at least 1")
@@ -79,14 +85,23 @@ def race(
         if plan_only or not over or study.state.is_stopped or there >= total:
             return _ask(ledger, study, total)
         with start_workers(
-            ledger, study, search, machine, study_file=study_file, listen=listen, left=total - there
+            ledger,
+            study,
+            search,
+            machine,
+            study_file=study_file,
+            listen=listen,
+            left=total - there,
         ) as (pool, slots):
             asked = _ask(ledger, study, total)
             if asked.study.state is StudyState.OPEN:
                 train(pool, ledger, asked.study, slots, listen)
         trained = ledger.counts(study.id).retests_done - there
     return Race(
-        study=complete_study(name, machine), total=total, taken=asked.taken, trained=trained
+        study=complete_study(name, machine),
+        total=total,
+        taken=asked.taken,
+        trained=trained,
     )
 
 

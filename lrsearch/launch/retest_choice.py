@@ -53,14 +53,18 @@ def choose_settings(
     usual = plan.retest_seeds or plan.facts.folds or RETEST_SEEDS
     seeds = wanted.seeds or max([usual, *(1 + (each.repeat or 0) for each in retests)])
     top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
-    best = () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
+    best = (
+        () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
+    )
     good = {each.number for each in leaderboard.ranked}
     mine = leaderboard.yours
     yours = mine.trial if mine is not None and mine.trial in good else None
     for number in wanted.trials:
         _check_trial(study, records, number, good)
     chosen = {*best, *wanted.trials, *(() if yours is None else (yours,))}
-    there = [each for each in retests if each.parent in chosen and (each.repeat or 0) < seeds]
+    there = [
+        each for each in retests if each.parent in chosen and (each.repeat or 0) < seeds
+    ]
     return RetestChoice(
         seeds=seeds,
         top=top,
@@ -89,7 +93,9 @@ def _check_trial(
     search = {each.number: each for each in records if each.is_search}
     if number not in search:
         known = f"0 to {max(search)}" if search else "none yet"
-        raise UnknownName("trial", got=str(number), known=(), fix=f"{study.name} has {known}.")
+        raise UnknownName(
+            "trial", got=str(number), known=(), fix=f"{study.name} has {known}."
+        )
     if number not in good:
         state = search[number].state.value
         fix = f"It is {state}{', without a value' * (state == 'complete')}."
@@ -97,9 +103,13 @@ def _check_trial(
         raise InvalidValue("trial", got=number, allowed=allowed, fix=fix)
 
 
-def list_retests(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
+def list_retests(
+    study: StudyRecord, trials: Sequence[int], seeds: int
+) -> tuple[Retest, ...]:
     """List all repeats of some trials, on the seeds that the study's plan gives."""
     from lrsearch.worker.retest_planning import make_retests
 
     numbers = dict.fromkeys(trials)
-    return make_retests(study, ((each, repeat) for repeat in range(seeds) for each in numbers))
+    return make_retests(
+        study, ((each, repeat) for repeat in range(seeds) for each in numbers)
+    )

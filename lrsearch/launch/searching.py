@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
+from lrsearch.events import Listener
 from lrsearch.launch.inline import run_inline
-from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions, split_options
 from lrsearch.values import Json, StudyRecord
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
 
 # Options that need worker processes.
-PROCESSES = ("devices", "workers", "threads", "per_device", "gpus_per_trial", "trial_timeout")
+PROCESSES = (
+    "devices",
+    "workers",
+    "threads",
+    "per_device",
+    "gpus_per_trial",
+    "trial_timeout",
+)
 
 
 def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
@@ -28,15 +35,23 @@ def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
     Raises InvalidValue or UnknownName.
     """
-    options = {name: _plain(value) for name, value in given.items() if name not in SPACE}
+    options = {
+        name: _plain(value) for name, value in given.items() if name not in SPACE
+    }
     accepted = options.get("accept_change") or ()
-    options["accept_change"] = (accepted,) if isinstance(accepted, str) else tuple(accepted)
+    options["accept_change"] = (
+        (accepted,) if isinstance(accepted, str) else tuple(accepted)
+    )
     return split_options({**options, "overrides": space_overrides(given)})
 
 
 def space_overrides(given: Mapping[str, Any]) -> dict[str, Json]:
     """Convert the options of the search space to the same JSON as the command line's."""
-    space = {name: _plain(given[name]) for name in SPACE if given.get(name) not in (None, False)}
+    space = {
+        name: _plain(given[name])
+        for name in SPACE
+        if given.get(name) not in (None, False)
+    }
     if "extra" in space:
         # a tuple is a range, a list a choice, as in a SearchSpace
         space["extra"] = {
@@ -68,10 +83,14 @@ def search_study(
         from lrsearch.launch.run import run_study
 
         return run_study(definition, search, machine, listen=listen)
-    _refuse_processes(machine, "Write the definition to a study file and give its path.")
+    _refuse_processes(
+        machine, "Write the definition to a study file and give its path."
+    )
     if search.name is None and search.accept_change:
         fix = "Give the name of the study that goes on."
-        allowed = "given with accept_change: without it a changed definition is another study"
+        allowed = (
+            "given with accept_change: without it a changed definition is another study"
+        )
         raise InvalidValue("name", got=None, allowed=allowed, fix=fix)
     return run_inline(definition, search, machine, listen=listen)
 
@@ -102,7 +121,9 @@ def retest_study(
     if study.plan.study_file is None:
         call = f"lrsearch.search(definition, name={study.name!r})"
         fix = f"Search it again with its definition, {call}, and retest that result."
-        raise StudyFileError(f"study {study.name!r} was defined in a notebook.", fix=fix)
+        raise StudyFileError(
+            f"study {study.name!r} was defined in a notebook.", fix=fix
+        )
     from lrsearch.launch.retesting import retest
 
     retest(study.name, wanted, again, machine, listen=listen)

@@ -1,9 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP in a parent of workers: the first asks, the second ends at once.
 
-Python runs signal handlers only between the main thread's bytecodes, so a call that waits in C (a
-locked database) would delay a second Ctrl-C. So a thread reads the signals from the C-level wakeup
-pipe, too. It ends the process if the main thread has not done so 0.4 s after the second signal.
-Outside the main thread nothing is installed.
+Python runs signal handlers only between the main thread's bytecodes, so a call that
+waits in C (a locked database) would delay a second Ctrl-C. So a thread reads the
+signals from the C-level wakeup pipe, too. It ends the process if the main thread has
+not done so 0.4 s after the second signal. Outside the main thread nothing is installed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ from typing import Any, Self
 from lrsearch.errors import Interrupted
 from lrsearch.machine import STOP_SIGNALS
 
-_PATIENCE_SECONDS = 0.4  # promised: the end within 1 s of the second, also on a busy machine
+# promised: the end within 1 s of the second, also on a busy machine
+_PATIENCE_SECONDS = 0.4
 _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
 
 class Signals:
     """A context that answers signals.
 
-    The first signal calls `first(number)`; the second calls `second()` and raises Interrupted.
+    The first signal calls `first(number)`; the second calls `second()` and raises
+    Interrupted.
     """
 
-    def __init__(self, first: Callable[[int], None], second: Callable[[], None]) -> None:
+    def __init__(
+        self, first: Callable[[int], None], second: Callable[[], None]
+    ) -> None:
         self._first, self._second = first, second
         self.number: int | None = None  # the first signal that came
         self._old: dict[int, Any] = {}
@@ -72,7 +76,8 @@ class Signals:
             return
         self._second()
         raise Interrupted(
-            number, "ended at once; running trials go back to the queue when their leases lapse"
+            number,
+            "ended at once; running trials go back to the queue when their leases lapse",
         )
 
     def _watch_pipe(self, read: int) -> None:
@@ -100,4 +105,7 @@ class Signals:
 
 def _is_nohup(number: int) -> bool:
     """Whether the process was started to outlive its terminal: `nohup` ignores SIGHUP."""
-    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
+    return (
+        number == getattr(signal, "SIGHUP", None)
+        and signal.getsignal(number) is signal.SIG_IGN
+    )

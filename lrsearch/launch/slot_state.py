@@ -12,8 +12,8 @@ from lrsearch.setup.slots import Slot
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 60.0
-# The slot is given up after so many deaths in a row, with no trial ended in between. Deaths in
-# training have no limit here: the trial itself fails in the end.
+# The slot is given up after so many deaths in a row, with no trial ended in between.
+# Deaths in training have no limit here: the trial itself fails in the end.
 STARTS = 3  # deaths of workers that had trained nothing
 STOPS = 10  # deaths of workers that received a signal and put back their trials
 
@@ -55,7 +55,11 @@ class SlotState:
             self.starts = 0 if child.attempts else self.starts + 1
         if self.starts >= STARTS or self.stops >= STOPS:
             return None
-        return float(min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (self.deaths - 1)))
+        return float(
+            min(
+                _LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (self.deaths - 1)
+            )
+        )
 
     @property
     def last_words(self) -> str:

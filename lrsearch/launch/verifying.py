@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.answer import summarise
-from lrsearch.answer.verification import Repetition, choose_repetitions, compare_repetitions
+from lrsearch.answer.verification import (
+    Repetition,
+    choose_repetitions,
+    compare_repetitions,
+)
 from lrsearch.errors import Refused, StudyFileError
 from lrsearch.report.archive import Archive, read_archive
 from lrsearch.values import Json, TrialRecord
@@ -47,9 +51,10 @@ def verify(
 ) -> Verification:
     """Train `trials` of the archived trainings again, under their seeds, in this process.
 
-    The archived definition is run, or `study_file` where it is given: an archived one has no data
-    files beside it. Raises InvalidValue for a file that is no archive, StudyFileError,
-    FingerprintMismatch, and Refused where no training can be made again.
+    The archived definition is run, or `study_file` where it is given: an archived one
+    has no data files beside it. Raises InvalidValue for a file that is no archive,
+    StudyFileError, FingerprintMismatch, and Refused where no training can be made
+    again.
     """
     archive = read_archive(path)
     study = archive.study
@@ -62,10 +67,14 @@ def verify(
         from lrsearch.worker.repeating import train_again
 
         file = _find_file(archive, study_file, Path(folder))
-        pairs = train_again(study, chosen, study_file=file, engine=engine, begins=begins)
+        pairs = train_again(
+            study, chosen, study_file=file, engine=engine, begins=begins
+        )
         repetitions = compare_repetitions(pairs, tolerance=tolerance)
     return Verification(
-        study=study.name, repetitions=repetitions, other_versions=_other_versions(archive)
+        study=study.name,
+        repetitions=repetitions,
+        other_versions=_other_versions(archive),
     )
 
 
@@ -76,7 +85,9 @@ def _find_file(archive: Archive, given: Path | None, folder: Path) -> Path:
         return check_file(given)
     if not archive.sources:
         fix = "Give its file with --study-file."
-        raise StudyFileError(f"the archive of {archive.study.name!r} has no definition.", fix=fix)
+        raise StudyFileError(
+            f"the archive of {archive.study.name!r} has no definition.", fix=fix
+        )
     return write_definition(archive.sources, folder)
 
 

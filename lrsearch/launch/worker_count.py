@@ -1,6 +1,7 @@
 """Decides how many workers and threads a study gets on this machine.
 
-The numbers depend on the trainings that are left and on the threads that the study began with.
+The numbers depend on the trainings that are left and on the threads that the study
+began with.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def plan_workers(
             study = find_study(ledger, name)
             if study is not None:
                 total = search.trials if search.trainings is None else search.total
-                left = left_of_phase(ledger, study, total=total, seeds=search.retest or 0)
+                left = left_of_phase(
+                    ledger, study, total=total, seeds=search.retest or 0
+                )
                 return plan_further(machine, ledger, study, left)
     return plan_slots(inspect_machine(), machine, trials=search.total)
 
@@ -50,7 +53,9 @@ def plan_further(
     # Version 0.1.0 stored the threads for some engines only.
     if may_resume and study.threads is None and plan.threads is not None:
         unknown = "how many threads the study began with is not known"
-        reason = f"{plan.reason}; {unknown}, so what was interrupted may not resume bitwise"
+        reason = (
+            f"{plan.reason}; {unknown}, so what was interrupted may not resume bitwise"
+        )
         return replace(plan, reason=reason)
     return plan
 
@@ -65,9 +70,9 @@ def left_of_phase(
 ) -> int | None:
     """Count the search trials that have not ended, or else the retests; at least 1.
 
-    Retests begin after the last search trial, so that trials and retests never train side by side.
-    `total` replaces the study's own budget, and `seeds` the study's seeds for retests where they
-    are more. None where time alone limits the study.
+    Retests begin after the last search trial, so that trials and retests never train
+    side by side. `total` replaces the study's own budget, and `seeds` the study's seeds
+    for retests where they are more. None where time alone limits the study.
     """
     counts, budget = ledger.counts(study.id), study.trials if total is None else total
     if budget is None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from lrsearch.answer import Bill
 from lrsearch.answer.words import count_text
+from lrsearch.events import Event
 from lrsearch.messages import (
-    Event,
     Note,
     Output,
     RetestsPlanned,
@@ -79,8 +79,11 @@ class Lines:
                 text = self._end_line(ended)
             case RetestsPlanned() as planned:
                 text = _retests_line(planned)
-            case Note(text=note) if self._notes.setdefault(note, event.slot) == event.slot:
-                text = note  # workers find the same, each for itself: the first one is heard
+            case Note(text=note) if (
+                self._notes.setdefault(note, event.slot) == event.slot
+            ):
+                # workers find the same, each for itself: the first one is heard
+                text = note
             case Output(text=output) if self._verbose:
                 text = f"{event.slot}| {output}"
             case WorkerDied() as died:
@@ -99,9 +102,14 @@ class Lines:
 
     def _death_line(self, slot: str, died: WorkerDied) -> str:
         delay = died.retry_seconds
-        then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
+        then = (
+            "its slot is given up"
+            if delay is None
+            else f"another starts in {duration(delay)}"
+        )
         last = died.tail
-        if not self._verbose and delay is not None:  # the error, or the last line, is enough
+        # the error, or the last line, is enough
+        if not self._verbose and delay is not None:
             last = "" if died.reason else "\n".join(last.splitlines()[-1:])
         head = f"worker {slot} died ({died.ending}); {then}"
         return "\n".join(filter(None, [head, died.reason, last]))
@@ -116,15 +124,24 @@ class Lines:
 
     def _end_line(self, ended: TrialEnded) -> str:
         state, status, search = self._state, ended.status, ended.kind is Kind.SEARCH
-        what = _STATUS.get(status) or ("no value" if ended.value is None else number(ended.value))
+        what = _STATUS.get(status) or (
+            "no value" if ended.value is None else number(ended.value)
+        )
         best = state.best.number if state.best is not None else None
         leads = search and status is Status.COMPLETE and best == ended.number
         mark = "  best so far" if leads else ""
-        count = f"[{state.done}/{state.trials or '-'}] " if search and status.terminal else ""
+        count = (
+            f"[{state.done}/{state.trials or '-'}] "
+            if search and status.terminal
+            else ""
+        )
         short = f"yours: {ended.short}" if ended.origin is Origin.YOURS else ended.short
         failed = status in {Status.FAILED, Status.LOST} and ended.reason
         why = f"  ({ended.reason})" if failed else ""
-        head, tail = f"{count}{ended.label:<9} {what:<8} ", f"  {duration(ended.seconds)}{mark}"
+        head, tail = (
+            f"{count}{ended.label:<9} {what:<8} ",
+            f"  {duration(ended.seconds)}{mark}",
+        )
         if self._width is not None:
             room = self._width() - len(head) - len(tail)
             short = shorten(short, max(_LEAST_ROOM, room))
@@ -133,20 +150,28 @@ class Lines:
     def _print_bill(self, event: Event) -> None:
         """Print the bill again when ended trials give the pace.
 
-        Where time limits the study, print the bill once more when the pace has changed much.
+        Where time limits the study, print the bill once more when the pace has changed
+        much.
         """
         state = self._state
         # All trials of a short study may have ended before the pace is known.
         searched = isinstance(event.message, RetestsPlanned)
-        shown = state.trial_seconds and (searched or state.shows_pace or state.forecast is None)
+        shown = state.trial_seconds and (
+            searched or state.shows_pace or state.forecast is None
+        )
         if self._final or not shown or state.left == 0:
             return
         bill = state.bill(event.at)
         last = self._last_bill
         if last is not None and not (state.paced and _misleads(last, bill)):
             return
-        self._last_bill, self._final = bill, last is not None or bill.limit_seconds is None
-        self._print(f"{bill_text(bill, event.at)}; {duration(state.mean_seconds)} a training")
+        self._last_bill, self._final = (
+            bill,
+            last is not None or bill.limit_seconds is None,
+        )
+        self._print(
+            f"{bill_text(bill, event.at)}; {duration(state.mean_seconds)} a training"
+        )
 
 
 def _retests_line(planned: RetestsPlanned) -> str:
@@ -155,7 +180,11 @@ def _retests_line(planned: RetestsPlanned) -> str:
     if not settings or not seeds:
         return ""
     are = "is" if settings == 1 else "are"
-    more = "" if planned.retests == settings * seeds else f" or more, {planned.retests} in all"
+    more = (
+        ""
+        if planned.retests == settings * seeds
+        else f" or more, {planned.retests} in all"
+    )
     left_out = count_text(planned.left_out, "more retest")
     late = f"; {left_out} would end too late" if planned.left_out else ""
     fresh = count_text(seeds, "fresh seed")

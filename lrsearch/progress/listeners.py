@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lrsearch.errors import Interrupted
-from lrsearch.messages import Event, Listener, Note
+from lrsearch.events import Event, Listener
+from lrsearch.messages import Note
 
 
 def broadcast(listeners: Mapping[str, Listener]) -> Listener:
     """Make one listener that passes events on to several, in this order, each named for people.
 
-    A listener that fails (a closed pipe, a full disk) is dropped, and the others get a note:
-    training goes on without a view of it.
+    A listener that fails (a closed pipe, a full disk) is dropped, and the others get a
+    note: training goes on without a view of it.
     """
     left = dict(listeners)
 
@@ -22,11 +23,15 @@ def broadcast(listeners: Mapping[str, Listener]) -> Listener:
                 continue
             try:
                 listener(event)
-            except Interrupted:  # the second Ctrl-C, which came while a line was printed
+            except Interrupted:
+                # the second Ctrl-C, which came while a line was printed
                 raise
             except Exception as error:  # noqa: BLE001 - no view is worth the training
                 del left[name]
-                why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+                why = (
+                    getattr(error, "strerror", None)
+                    or f"{type(error).__name__}: {error}"
+                )
                 send_note(listen, f"{name} ends here ({why}); training goes on")
 
     return listen

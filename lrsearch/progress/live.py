@@ -1,6 +1,7 @@
 """The live view in a terminal, by rich.
 
-Draws a bar of the budget with the time left, a line per worker, the best so far and yours.
+Draws a bar of the budget with the time left, a line per worker, the best so far and
+yours.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def draw(state: ProgressState, now: float) -> RenderableType:
     """Draw the whole view."""
     if not state.study:
         return Text("loading TensorFlow and the study file ...", style="dim")
-    parts: list[RenderableType] = [_Budget(state, now), _Workers(state), _Results(state)]
+    parts: list[RenderableType] = [
+        _Budget(state, now),
+        _Workers(state),
+        _Results(state),
+    ]
     if state.stopping:
         parts.append(Text(state.stopping, style="yellow"))
     return Group(*parts)
@@ -81,15 +86,25 @@ class _Budget:
     state: ProgressState
     now: float
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
         del console
         state, left = self.state, self.state.seconds_left(self.now)
         ended = state.done + state.retests_done
         whole = None if state.left is None else ended + state.left
         failed = f", {state.failed} failed" if state.failed else ""
-        done = f"{state.done} of {state.trials}" if state.trials is not None else f"{state.done}"
+        done = (
+            f"{state.done} of {state.trials}"
+            if state.trials is not None
+            else f"{state.done}"
+        )
         planned = state.retests_planned
-        retests = f"{state.retests_done} of {count_text(planned, 'retest')}" if planned else ""
+        retests = (
+            f"{state.retests_done} of {count_text(planned, 'retest')}"
+            if planned
+            else ""
+        )
         bar = "" if whole is None else "#" * _BAR_WIDTH
         columns = [
             Column("", [state.study], least=_LEAST_NAME),
@@ -119,10 +134,15 @@ class _Workers:
 
     state: ProgressState
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
         del console
         named = list(self.state.rows.items())
-        rows = [_cells(name, row, self.state.objective) for name, row in named[:_WORKERS_SHOWN]]
+        rows = [
+            _cells(name, row, self.state.objective)
+            for name, row in named[:_WORKERS_SHOWN]
+        ]
         if not rows:
             return
         columns = [
@@ -134,7 +154,9 @@ class _Workers:
         for place in range(len(rows)):
             line = Text(_INDENT, no_wrap=True, overflow="crop")
             for each in shown:
-                line.append(pad(each.cells[place], each.width), _STYLES.get(each.name, ""))
+                line.append(
+                    pad(each.cells[place], each.width), _STYLES.get(each.name, "")
+                )
                 line.append(GAP)
             yield line
         if len(named) > _WORKERS_SHOWN:
@@ -176,7 +198,9 @@ class _Results:
 
     state: ProgressState
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
         del console
         best = self.state.best
         # Before the retests, the best is the luckiest of single trainings.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from lrsearch.answer import Bill
 from lrsearch.budget import RETESTED, retests_in_all
+from lrsearch.events import Event
 from lrsearch.forecast import Forecast
 from lrsearch.messages import (
-    Event,
     PoolStarted,
     Result,
     RetestsPlanned,
@@ -32,7 +32,8 @@ from lrsearch.messages import (
 from lrsearch.values import Direction, Kind
 
 SETTLED = 16  # after so many ended trainings their pace alone gives the time left
-PACE_SECONDS = 10.0  # of one training that is long enough to give the pace: its start hardly counts
+# of one training that is long enough to give the pace: its start hardly counts
+PACE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -51,8 +52,14 @@ class Row:
 
     def update(self, progress: TrialProgress) -> None:
         """Take the progress of one of the worker's trials."""
-        self.label, self.short = self.training.get(progress.trial_id, (self.label, self.short))
-        self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
+        self.label, self.short = self.training.get(
+            progress.trial_id, (self.label, self.short)
+        )
+        self.state, self.epoch, self.epochs = (
+            "training",
+            progress.epoch,
+            progress.epochs,
+        )
         self.rate = progress.rate
         self.value = self.value if progress.value is None else progress.value
 
@@ -93,13 +100,15 @@ class ProgressState:
     most_at_once: int = 0  # trials in training
     stopping: str = ""
     counted: bool = False  # whether a `StudyCounts` has come
-    # Labels of ended trainings: by the workers' events, by the ledger (every machine), and the
-    # ledger's newest, whose own events may still come.
+    # Labels of ended trainings: by the workers' events, by the ledger (every machine),
+    # and the ledger's newest, whose own events may still come.
     reported: dict[Kind, set[str]] = field(default_factory=_by_kind)
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)
-    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when it came
-    # The ledger's estimate of the seconds left for all workers together, and when it came.
+    # by a few timed steps, and when it came
+    forecast: tuple[Forecast, float] | None = None
+    # The ledger's estimate of the seconds left for all workers together, and when it
+    # came.
     ledger_left: tuple[float, float] | None = None
 
     def handle(self, event: Event) -> None:
@@ -107,7 +116,7 @@ class ProgressState:
         self._handle_study(event)
         self._handle_worker(event)
 
-    # -- what is left ------------------------------------------------------------------------------
+    # -- what is left ------------------------------------------------------------------
 
     @property
     def done(self) -> int:
@@ -121,7 +130,8 @@ class ProgressState:
     def _ended(self, kind: Kind) -> int:
         """Count the ended trainings of a kind, each once.
 
-        A training that still runs here counts when its own event comes, not by the ledger.
+        A training that still runs here counts when its own event comes, not by the
+        ledger.
         """
         running = set().union(*(row.labels for row in self.rows.values()))
         return len((self.stored[kind] - running) | self.reported[kind])
@@ -131,7 +141,9 @@ class ProgressState:
         """Trainings to come, retests included; None where time alone limits them."""
         if self.trials is None:
             return None
-        return max(0, self.trials - self.done) + max(0, self._retests - self.retests_done)
+        return max(0, self.trials - self.done) + max(
+            0, self._retests - self.retests_done
+        )
 
     @property
     def _retests(self) -> int:
@@ -140,7 +152,11 @@ class ProgressState:
             return self.retests_planned
         trials, limit = self.trials or self.retested, self.trainings
         return retests_in_all(
-            trials, self.retest_seeds, limit, self.retests_planned, settings=self.retested
+            trials,
+            self.retest_seeds,
+            limit,
+            self.retests_planned,
+            settings=self.retested,
         )
 
     def bill(self, now: float) -> Bill:
@@ -150,8 +166,12 @@ class ProgressState:
             return fitting
         limit = None if self.deadline is None else max(0.0, self.deadline - now)
         done, left = self.done + self.retests_done, self._expected(now)
-        if self.trials is None or (limit is not None and left is not None and left > limit):
-            return replace(here, trials=None, retests=self._retests, limit_seconds=limit)
+        if self.trials is None or (
+            limit is not None and left is not None and left > limit
+        ):
+            return replace(
+                here, trials=None, retests=self._retests, limit_seconds=limit
+            )
         stops = self._foretold is not None and self._foretold[0].stops
         budget = replace(here, trials=self.trials, retests=self._retests)
         return replace(budget, done=done, seconds=left, stops=stops)
@@ -159,18 +179,22 @@ class ProgressState:
     def seconds_left(self, now: float) -> float | None:
         """Seconds to the study's end, or to a nearer deadline; None where neither is known."""
         by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
-        known = [each for each in (by_deadline, self._expected(now)) if each is not None]
+        known = [
+            each for each in (by_deadline, self._expected(now)) if each is not None
+        ]
         return min(known) if known else None
 
     def _expected(self, now: float) -> float | None:
         """Estimate the seconds left; None where nothing is known.
 
-        The timed steps count first, then the ledger's estimate, else this process' own trials.
+        The timed steps count first, then the ledger's estimate, else this process' own
+        trials.
         """
         if self._foretold is not None:
             made, at = self._foretold
             return made.seconds_left(
-                done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
+                done=self.ended_here,
+                elapsed=max(0.0, now - (self.training_since or at)),
             )
         if self.ledger_left is not None:
             left, at = self.ledger_left
@@ -214,7 +238,9 @@ class ProgressState:
             return None
         retests = min(room, max(0, self._retests - self.retests_done))
         empty = self._empty_bill
-        return replace(empty, trials=room - retests, retests=retests, limit_seconds=seconds)
+        return replace(
+            empty, trials=room - retests, retests=retests, limit_seconds=seconds
+        )
 
     @property
     def _empty_bill(self) -> Bill:
@@ -232,12 +258,13 @@ class ProgressState:
         """Seconds per trial."""
         return sum(self.trial_seconds) / max(1, len(self.trial_seconds))
 
-    # -- messages ----------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------
 
     def _handle_study(self, event: Event) -> None:
         """Take a message about the whole study.
 
-        Best, yours and the time left come from the ledger, not from this process' own trials.
+        Best, yours and the time left come from the ledger, not from this process' own
+        trials.
         """
         match event.message:
             case StudyBegun() as begun:
@@ -245,14 +272,21 @@ class ProgressState:
                 self.direction, self.retest_seeds = begun.direction, begun.retest
                 self.retested, self.began = begun.retested, event.at
                 self.trials, self.trainings = begun.trials, begun.trainings
-                self.deadline, self.best, self.yours = begun.deadline, begun.best, begun.yours
-                for row in self.rows.values():  # until `Working` comes: tracing takes a while
+                self.deadline, self.best, self.yours = (
+                    begun.deadline,
+                    begun.best,
+                    begun.yours,
+                )
+                # until `Working` comes: tracing takes a while
+                for row in self.rows.values():
                     row.state = "loading data, timing steps"
             case StudyCounts() as counts:
                 self._count(counts)
             case StudyAnswer(best=best, yours=yours, seconds_left=left):
                 self.best, self.yours = best, yours
-                self.ledger_left = self.ledger_left if left is None else (left, event.at)
+                self.ledger_left = (
+                    self.ledger_left if left is None else (left, event.at)
+                )
             case StudyBill(forecast=made):
                 self.forecast = None if made is None else (made, event.at)
             case RetestsPlanned(retests=retests):
@@ -261,11 +295,18 @@ class ProgressState:
                 self.stopping = "putting running trials back; Ctrl-C again ends at once"
 
     def _count(self, counts: StudyCounts) -> None:
-        self.running, self.waiting, self.failed = counts.running, counts.waiting, counts.failed
+        self.running, self.waiting, self.failed = (
+            counts.running,
+            counts.waiting,
+            counts.failed,
+        )
         self.trials, self.trainings = counts.trials, counts.trainings
         self.deadline = counts.deadline
         self.retests_planned = max(self.retests_planned, counts.retests)
-        for kind, ended in ((Kind.SEARCH, counts.ended), (Kind.RETEST, counts.retests_ended)):
+        for kind, ended in (
+            (Kind.SEARCH, counts.ended),
+            (Kind.RETEST, counts.retests_ended),
+        ):
             # The counts may include a trial whose own events have not come yet.
             self.stored[kind] |= self.recent[kind] if self.counted else set(ended)
             self.recent[kind] = set(ended)
@@ -287,7 +328,9 @@ class ProgressState:
             case TrialEnded() as ended:
                 self._end(event.slot, ended)
             case WorkerDied(retry_seconds=delay):
-                self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
+                self.rows[event.slot] = Row(
+                    state="given up" if delay is None else "restarting"
+                )
             case WorkerDone() | WorkerLeft():
                 self.rows[event.slot] = Row(state="done")
 
@@ -301,7 +344,9 @@ class ProgressState:
     def _end(self, slot: str, ended: TrialEnded) -> None:
         training = self._training_on(slot)
         training.pop(ended.trial_id, None)
-        self.rows[slot] = Row(state="training" if training else "waiting", training=training)
+        self.rows[slot] = Row(
+            state="training" if training else "waiting", training=training
+        )
         if ended.status.terminal:
             self.ended_here += 1
             self.trial_seconds.append(ended.seconds)
@@ -314,7 +359,9 @@ class ProgressState:
 def _resumed(started: TrialStarted) -> str:
     """Where an interrupted trial goes on, for people."""
     epoch, update = started.resumed_from, started.resumed_update
-    return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
+    return (
+        f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
+    )
 
 
 def number(value: float | None) -> str:

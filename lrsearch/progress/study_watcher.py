@@ -6,11 +6,17 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import SHELL, Contender, Ways, build_leaderboard, evidence_text, seconds_left
+from lrsearch.answer import (
+    SHELL,
+    Contender,
+    Ways,
+    build_leaderboard,
+    evidence_text,
+    seconds_left,
+)
 from lrsearch.errors import LrSearchError, StorageGone
+from lrsearch.events import Event, Listener
 from lrsearch.messages import (
-    Event,
-    Listener,
     Message,
     Note,
     Result,
@@ -32,8 +38,8 @@ COUNT_EVERY_SECONDS = 2.0
 class StudyWatcher:
     """Sends the counts, the best, yours and the time left of a study.
 
-    All of them come from the ledger and from the answer's own functions, so that every view of a
-    study shows the same.
+    All of them come from the ledger and from the answer's own functions, so that every
+    view of a study shows the same.
     """
 
     def __init__(
@@ -47,12 +53,18 @@ class StudyWatcher:
     ) -> None:
         from lrsearch.storage import Follower
 
-        self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
+        self._ledger, self._study, self._listen, self._ways = (
+            ledger,
+            study,
+            listen,
+            ways,
+        )
         self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._leaderboard = build_leaderboard(study.facts, ())
-        self._unsent: list[TrialRecord] = []  # trials that changed since the last `counts` event
+        # trials that changed since the last `counts` event
+        self._unsent: list[TrialRecord] = []
 
     def begin(self) -> None:
         """Send the `study` event: budget, done trials, best and yours so far."""
@@ -146,7 +158,10 @@ class StudyWatcher:
         if glance.changed:
             self._leaderboard = build_leaderboard(self._study.facts, records)
         left = seconds_left(glance.study, records, glance.workers, now=glance.now)
-        best, yours = _to_result(self._leaderboard.best), _to_result(self._leaderboard.yours)
+        best, yours = (
+            _to_result(self._leaderboard.best),
+            _to_result(self._leaderboard.yours),
+        )
         self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))
 
     def _send(self, message: Message) -> None:
@@ -168,7 +183,11 @@ def _describe_undone(study: StudyRecord, counts: Counts, ways: Ways) -> str:
     if counts.complete and study.plan.retest_seeds and not counts.retests:
         facts.append("there was no time for retests")
     undone_text = ", ".join(facts)
-    return f"the time is over: {undone_text}; {ways.say('time', study.name)}" if facts else ""
+    return (
+        f"the time is over: {undone_text}; {ways.say('time', study.name)}"
+        if facts
+        else ""
+    )
 
 
 def _to_result(contender: Contender | None) -> Result | None:

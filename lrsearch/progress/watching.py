@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from lrsearch.errors import InvalidValue
-from lrsearch.messages import Event, Listener, TrialProgress
+from lrsearch.events import Event, Listener
+from lrsearch.messages import TrialProgress
 from lrsearch.progress.lines import Lines
 from lrsearch.progress.listeners import broadcast
 from lrsearch.progress.state import ProgressState
@@ -31,13 +32,16 @@ def show_progress(
 ) -> Iterator[Listener]:
     """Yield a listener that shows progress on `stream` (standard error).
 
-    A terminal gets a live view, other streams get a line per finished trial. `quiet` shows nothing,
-    `verbose` also the workers' output. All events except progress within a trial are appended to
-    `log_file`, one JSON object per line. `tracker` hears all events.
+    A terminal gets a live view, other streams get a line per finished trial. `quiet`
+    shows nothing, `verbose` also the workers' output. All events except progress within
+    a trial are appended to `log_file`, one JSON object per line. `tracker` hears all
+    events.
     """
     stream = sys.stderr if stream is None else stream
     with ExitStack() as stack:
-        listeners: dict[str, Listener] = {} if tracker is None else {"the tracker": tracker}
+        listeners: dict[str, Listener] = (
+            {} if tracker is None else {"the tracker": tracker}
+        )
         if log_file is not None:
             listeners["the log file"] = stack.enter_context(_open_log(Path(log_file)))
         if not quiet:
@@ -45,7 +49,9 @@ def show_progress(
         yield broadcast(listeners)
 
 
-def _open_view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
+def _open_view(
+    stack: ExitStack, stream: TextIO, *, verbose: bool
+) -> dict[str, Listener]:
     state = ProgressState()
     out: Callable[[str], None] = partial(print, file=stream, flush=True)
     width: Callable[[], int] | None = None
@@ -80,5 +86,6 @@ def _open_log(path: Path) -> Iterator[Listener]:
     try:
         yield write
     finally:
-        with suppress(OSError):  # a network file system may report a full disk only on closing
+        # a network file system may report a full disk only on closing
+        with suppress(OSError):
             file.close()

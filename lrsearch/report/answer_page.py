@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from lrsearch.answer import Answer, Band, Contender, Expected, evidence_text, verdict_text
+from lrsearch.answer import (
+    Answer,
+    Band,
+    Contender,
+    Expected,
+    evidence_text,
+    verdict_text,
+)
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.layout import Column, paragraph, table
@@ -33,16 +40,17 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
 
     The verdict comes first.
     """
-    head = (
-        f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ends_text(answer)}"
-    )
+    aim = aim_text(answer.objective, answer.direction)
+    head = f"study {answer.study}: {aim}; {ends_text(answer)}"
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
     stops = early_stops_text(answer.stops)
     parts = [
         paragraph(f"{verdict_text(answer.verdict)} {answer.next.text}", width) + "\n",
         paragraph(head, width) + "\n",
         _contenders(answer, width),
-        paragraph(f"band: {band_text(answer.band)}", width) + "\n" if answer.band else "",
+        paragraph(f"band: {band_text(answer.band)}", width) + "\n"
+        if answer.band
+        else "",
         _optimizers(answer, width),
         paragraph(spent, width, hang="       "),
         paragraph(stops and f"stopped: {stops}", width, hang="         "),
@@ -130,7 +138,11 @@ def _contender_columns(
         Column("", expected, name="what one more training gives", rank=2),
         Column("", [f"trial {each.trial}" for each in contenders], name="trials"),
         Column(
-            "", [f"({each})" for each in evidence], name="what a value rests on", rank=2, least=9
+            "",
+            [f"({each})" for each in evidence],
+            name="what a value rests on",
+            rank=2,
+            least=9,
         ),
         # A column of its own in a terminal: without room it is left out, and not cut.
         Column("", [""] * len(tests) if wide else tests, name="test values", rank=3),
@@ -145,10 +157,17 @@ def _schedule_columns(
     if wide:
         return [Column("", [run_text(each, varying) for each in settings])]
     knobs = [
-        join_clauses(", ".join(knob_texts(each)), further_text(each, varying)) for each in settings
+        join_clauses(", ".join(knob_texts(each)), further_text(each, varying))
+        for each in settings
     ]
     return [
-        Column("", [shape_text(each) for each in settings], name="schedules", rank=3, least=6),
+        Column(
+            "",
+            [shape_text(each) for each in settings],
+            name="schedules",
+            rank=3,
+            least=6,
+        ),
         Column("", knobs, name="schedules in full", rank=5, least=12),
     ]
 
@@ -161,7 +180,9 @@ def _value(each: Contender, digits: int) -> str:
 
 
 def _mean(mean: float, spread: float | None, digits: int) -> str:
-    return value_text(mean, digits) + (f" +- {spread:.{digits}f}" if spread is not None else "")
+    return value_text(mean, digits) + (
+        f" +- {spread:.{digits}f}" if spread is not None else ""
+    )
 
 
 def _test(each: Contender, digits: int) -> str:
@@ -178,10 +199,14 @@ def _optimizers(answer: Answer, width: int | None) -> str:
     rows = answer.by_optimizer
     if not rows:
         return ""
-    digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
+    digits = value_digits(
+        (each for row in rows for each in (row.best, row.median)), least=4
+    )
     cells = zip(*(optimizer_cells(row, digits) for row in rows), strict=True)
     columns = [
-        Column(head, column, right=head not in _TEXTS, rank=rank, least=_TEXTS.get(head))
+        Column(
+            head, column, right=head not in _TEXTS, rank=rank, least=_TEXTS.get(head)
+        )
         for head, column, rank in zip(OPTIMIZER_HEADS, cells, _RANKS, strict=True)
     ]
     return "\n".join(table(columns, width, indent="  ")) + "\n"

@@ -33,7 +33,12 @@ from lrsearch.version import VERSION, versions
 
 FORMAT = 1  # rises when an older lrsearch could misread an archive
 _MADE_AT = (1980, 1, 1, 0, 0, 0)  # the same study gives the same bytes
-_SUMS, _STUDY, _TRIALS, _SOURCES = "SHA256SUMS", "study.json", "trials.json", "definition/"
+_SUMS, _STUDY, _TRIALS, _SOURCES = (
+    "SHA256SUMS",
+    "study.json",
+    "trials.json",
+    "definition/",
+)
 
 _README = """Archive of study {name}, written by lrsearch {version}.
 
@@ -70,10 +75,11 @@ class Archive:
 
     study: StudyRecord
     trials: Trials
-    sources: Mapping[str, str]  # texts by path below the study file's folder; the file is first
+    # texts by path below the study file's folder; the file is first
+    sources: Mapping[str, str]
 
 
-# -- write -----------------------------------------------------------------------------------------
+# -- write -----------------------------------------------------------------------------
 
 
 def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str, str]:
@@ -98,7 +104,9 @@ def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str
     answer = summarise(study, trials, attempts, scores=history.row_scores)
     files = {
         "README.txt": _README.format(
-            name=study.name, version=VERSION, missing="" if sources else " (not at hand)"
+            name=study.name,
+            version=VERSION,
+            missing="" if sources else " (not at hand)",
         ),
         _STUDY: _dump(study_data(study, sources)),
         "answer.json": _dump(answer.to_json()),
@@ -106,14 +114,18 @@ def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str
     }
     for name, data in rows.items():
         files[f"{name}.json"] = _dump(data)
-        files[f"{name}.csv"] = csv_text(flatten(row, whole=("setting",)) for row in data)
+        files[f"{name}.csv"] = csv_text(
+            flatten(row, whole=("setting",)) for row in data
+        )
     files |= {_SOURCES + name: text for name, text in sources.items()}
     return files
 
 
 def write_archive(path: Path, files: Mapping[str, str]) -> None:
     """Write the files and their digests as a zip, whole or not at all. Raises OSError."""
-    data = {name: text.encode("utf-8", "surrogateescape") for name, text in files.items()}
+    data = {
+        name: text.encode("utf-8", "surrogateescape") for name, text in files.items()
+    }
     sums = "".join(f"{_digest(each)}  {name}\n" for name, each in sorted(data.items()))
     unfinished = path.with_name(f".{path.name}.part")
     try:
@@ -149,7 +161,16 @@ def study_data(study: StudyRecord, sources: Mapping[str, str]) -> dict[str, Json
     }
 
 
-_OF_STUDY = ("name", "state", "reason", "trials", "trainings", "created_at", "threads", "changes")
+_OF_STUDY = (
+    "name",
+    "state",
+    "reason",
+    "trials",
+    "trainings",
+    "created_at",
+    "threads",
+    "changes",
+)
 
 
 def _dump(data: Json) -> str:
@@ -160,7 +181,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-# -- read ------------------------------------------------------------------------------------------
+# -- read ------------------------------------------------------------------------------
 
 
 def read_archive(path: Path) -> Archive:
@@ -225,4 +246,6 @@ _OF_TRIAL = frozenset(each.name for each in fields(TrialRecord))
 
 def _trial_from(data: Mapping[str, Json]) -> TrialRecord:
     """A trial without the fields that this version does not know."""
-    return from_json(TrialRecord, {name: data[name] for name in data if name in _OF_TRIAL})
+    return from_json(
+        TrialRecord, {name: data[name] for name in data if name in _OF_TRIAL}
+    )

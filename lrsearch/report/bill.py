@@ -14,8 +14,8 @@ from lrsearch.values import Json
 def bill_text(bill: Bill, now: float) -> str:
     """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`.
 
-    `now` is seconds since 1970. Where the pruner may stop trials, `, or sooner where trials are
-    stopped early` follows: the time is that of whole trainings.
+    `now` is seconds since 1970. Where the pruner may stop trials, `, or sooner where
+    trials are stopped early` follows: the time is that of whole trainings.
     """
     at_once = f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
     on = f"on {count_text(bill.workers, 'worker')}{at_once}"
@@ -32,7 +32,9 @@ def bill_text(bill: Bill, now: float) -> str:
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
         why = "a step timed ahead would cost a training's start"
-        return f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
+        return (
+            f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
+        )
     sooner = ", or sooner where trials are stopped early" if bill.stops else ""
     return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {end}{sooner}"
 
@@ -41,9 +43,17 @@ def _sum(bill: Bill) -> str:
     if bill.trials is None:
         return "as many trials as the time allows"
     more = "more " if bill.limit_seconds is not None else ""
-    parts = [count_text(bill.trials, f"{more}trial")] if bill.trials or not bill.retests else []
+    parts = (
+        [count_text(bill.trials, f"{more}trial")]
+        if bill.trials or not bill.retests
+        else []
+    )
     parts += [count_text(bill.retests, "retest")] if bill.retests else []
-    whole = f" = {count_text(bill.trials + bill.retests, 'training')}" if len(parts) > 1 else ""
+    whole = (
+        f" = {count_text(bill.trials + bill.retests, 'training')}"
+        if len(parts) > 1
+        else ""
+    )
     return " + ".join(parts) + whole
 
 
@@ -89,7 +99,11 @@ def early_stops_text(stops: EarlyStops | None) -> str:
     """`31 of 60 trials, which saved 44 % of the training; ...`; empty where nobody was stopped."""
     if stops is None or not stops.stopped + stops.controls:
         return ""
-    saved = f", which saved {stops.saved_share:.0%} of the training" if stops.stopped else ""
+    saved = (
+        f", which saved {stops.saved_share:.0%} of the training"
+        if stops.stopped
+        else ""
+    )
     text = f"{stops.stopped} of {count_text(stops.trials, 'trial')}{saved}"
     return f"{text}; {_controls_text(stops)}" if stops.pruner == "auto" else text
 
@@ -112,7 +126,20 @@ def clock_text(at: float, now: float) -> str:
     return clock if same else f"{clock} on {then.tm_mday} {_MONTHS[then.tm_mon - 1]}"
 
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """A figure without a display, its colours, and texts that are fitted to its width.
 
-Knows matplotlib and nothing of studies. matplotlib cuts what is wider than a figure, so widths are
-measured first.
+Knows matplotlib and nothing of studies. matplotlib cuts what is wider than a figure, so
+widths are measured first.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: distinct under every common colour blindness. Dashes and widths distinguish
-# lines without colour.
-BLACK, GREY, BLUE, GREEN, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#009E73", "#D55E00"
-# the first line is the widest and the lowest: where another line equals it, its edges still show
+# Okabe and Ito 2008: distinct under every common colour blindness. Dashes and widths
+# distinguish lines without colour.
+BLACK, GREY, BLUE, GREEN, VERMILION = (
+    "#000000",
+    "#6e6e6e",
+    "#0072B2",
+    "#009E73",
+    "#D55E00",
+)
+# the first line is the widest and the lowest: where another line equals it, its edges
+# still show
 LINES: Final[Sequence[Mapping[str, Any]]] = (
     {"color": "#0072B2", "ls": "-", "lw": 4.2},
     {"color": "#E69F00", "ls": "-", "lw": 3.0},
@@ -69,8 +76,8 @@ def new_figure(width: float, height: float) -> Figure:
 def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
     """Set the title above all panels and one legend below them, and make room for both.
 
-    The figure grows, so that panels keep their height. The labels in `order` come last in the
-    legend, in this order.
+    The figure grows, so that panels keep their height. The labels in `order` come last
+    in the legend, in this order.
     """
     shown = figure.suptitle(
         fit_text(figure, title, size=12.0, room=_FILLED * _width(figure)), **AS_IT_IS
@@ -82,7 +89,9 @@ def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
 
 def set_ylabel(figure: Figure, panel: Axes, text: str, *, height: float) -> None:
     """Label the vertical axis of a panel of `height` inches, in several lines where needed."""
-    panel.set_ylabel(fit_text(figure, text, size=10.0, room=0.7 * height * figure.dpi), **AS_IT_IS)
+    panel.set_ylabel(
+        fit_text(figure, text, size=10.0, room=0.7 * height * figure.dpi), **AS_IT_IS
+    )
 
 
 def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
@@ -95,7 +104,9 @@ def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
             for handle, label in zip(handles, labels, strict=True)
             if label not in found
         }
-    ordered = sorted(found, key=lambda label: order.index(label) if label in order else -1)
+    ordered = sorted(
+        found, key=lambda label: order.index(label) if label in order else -1
+    )
     handles = [found[label] for label in ordered]
     for columns in range(len(ordered), 0, -1):
         legend = _legend(figure, handles, ordered, columns)
@@ -111,7 +122,9 @@ def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
     )
 
 
-def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> Any:
+def _legend(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int
+) -> Any:
     legend = figure.legend(
         handles,
         labels,

@@ -1,8 +1,8 @@
 """The Python of an export: a module with constants and `make_optimizer(model=None)`.
 
-The module needs Keras alone. A searched setting has a schedule class of its own, whose rates agree
-with the reference in `lrsearch.space` to 1e-6 of the peak. Yours is the call that the inspection
-captured.
+The module needs Keras alone. A searched setting has a schedule class of its own, whose
+rates agree with the reference in `lrsearch.space` to 1e-6 of the peak. Yours is the
+call that the inspection captured.
 """
 
 from __future__ import annotations
@@ -123,7 +123,12 @@ def searched_module(run: Run, doc: str) -> str:
         run,
         doc,
         imports="\n".join(
-            ["import math", *(["import re", "from typing import Any"] if muon else []), "", *_KERAS]
+            [
+                "import math",
+                *(["import re", "from typing import Any"] if muon else []),
+                "",
+                *_KERAS,
+            ]
         ),
         before=_schedule(run) + helper,
         why=[reason for reason, holds in why.items() if holds],
@@ -168,8 +173,14 @@ def _optimizer_lines(call: Mapping[str, Json]) -> list[str]:
     rate = arguments.pop("learning_rate", None)
     if not isinstance(rate, Mapping):
         return [f"optimizer = {code_of(call)}"]
-    written = ["schedule", *(f"{name}={code_of(value)}" for name, value in arguments.items())]
-    return [f"schedule = {code_of(rate)}", f"optimizer = {call['class']}({', '.join(written)})"]
+    written = [
+        "schedule",
+        *(f"{name}={code_of(value)}" for name, value in arguments.items()),
+    ]
+    return [
+        f"schedule = {code_of(rate)}",
+        f"optimizer = {call['class']}({', '.join(written)})",
+    ]
 
 
 def _module(
@@ -210,19 +221,26 @@ def _schedule(run: Run) -> str:
     setting = run.setting
     known = [setting.to_json(), run.total, run.accumulation]
     return _SCHEDULE.format(
-        # Keras tells two exports in one process apart by name: a saved model finds its own class.
-        digest=hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8],
+        # Keras tells two exports in one process apart by name: a saved model finds its
+        # own class.
+        digest=hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[
+            :8
+        ],
         words=schedule_text(setting).capitalize(),
         peak=setting.learning_rate,
         warmup=warmup_steps(setting, run.total),
-        final=setting.shape.get("final", 0.0) if setting.schedule != "constant" else 0.0,
+        final=setting.shape.get("final", 0.0)
+        if setting.schedule != "constant"
+        else 0.0,
         curve=curve_code(setting.schedule, setting.shape),
     )
 
 
 def _call(run: Run) -> str:
     spec = OPTIMIZERS[run.setting.optimizer]
-    arguments: dict[str, Any] = keras_arguments(run.setting, run.accumulation, run.facts.carried)
+    arguments: dict[str, Any] = keras_arguments(
+        run.setting, run.accumulation, run.facts.carried
+    )
     written = [
         f"{name}={value!r}"
         for name, value in arguments.items()
@@ -237,7 +255,10 @@ def _call(run: Run) -> str:
 
 def _wrapping_lines(facts: StudyFacts, *, decays: bool) -> list[str]:
     """The lines that leave weights out of decay and scale the loss, as yours does."""
-    excluded, scaling = facts.decay_exclusions if decays else {}, facts.own_optimizer.get("scaling")
+    excluded, scaling = (
+        facts.decay_exclusions if decays else {},
+        facts.own_optimizer.get("scaling"),
+    )
     arguments, lines = [], []
     if excluded.get("places"):
         places = f"[model.trainable_variables[place] for place in {excluded['places']}]"
@@ -248,7 +269,9 @@ def _wrapping_lines(facts: StudyFacts, *, decays: bool) -> list[str]:
         lines.append(f"optimizer.exclude_from_weight_decay({', '.join(arguments)})")
     if scaling:
         named = ", ".join(f"{name}={value!r}" for name, value in scaling.items())
-        lines.append(f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {named})")
+        lines.append(
+            f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {named})"
+        )
     return lines
 
 

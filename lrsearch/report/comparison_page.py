@@ -20,7 +20,10 @@ def comparison_text(one: Comparison, *, width: int | None = None) -> str:
         return f"{one.study}: no {one.by} has a trial that counts yet."
     lines = [_head(one), "", *table(_columns(one), width), ""]
     lines += [_sentence(one, each) for each in _shown(one)]
-    lines += [f"{arm.name}: {arm.at_edge}, so that it gets no verdict." for arm in _barred(one)]
+    lines += [
+        f"{arm.name}: {arm.at_edge}, so that it gets no verdict."
+        for arm in _barred(one)
+    ]
     if one.untried:
         lines.append(f"Without a trial that counts: {', '.join(one.untried)}.")
     lines += ["", *_tuned(one)]
@@ -56,7 +59,10 @@ def _columns(one: Comparison) -> list[Column]:
         Column("best", [_value(arm.best) for arm in one.arms], right=True, rank=2),
         Column(
             "rate",
-            ["-" if arm.best_rate is None else rate_text(arm.best_rate) for arm in one.arms],
+            [
+                "-" if arm.best_rate is None else rate_text(arm.best_rate)
+                for arm in one.arms
+            ],
             right=True,
             rank=1,
         ),
@@ -97,7 +103,9 @@ def _sentence(one: Comparison, each: Contrast) -> str:
     after = f"after {count_text(each.k, 'trial')}"
     if each.better is None:
         few = f"; a verdict takes {LEAST} trials each" if one.each < LEAST else ""
-        return f"{each.first} and {each.second} are not told apart {after}: {apart}{few}."
+        return (
+            f"{each.first} and {each.second} are not told apart {after}: {apart}{few}."
+        )
     worse = each.second if each.better == each.first else each.first
     return f"{each.better} is better than {worse} {after}: {each.first} less {each.second} {apart}."
 
@@ -116,7 +124,11 @@ def profiles_text(
     columns = [
         Column("arm", names, least=9),
         *(
-            Column(f"{tau:g}", [f"{profiles[name][place]:.2f}" for name in names], right=True)
+            Column(
+                f"{tau:g}",
+                [f"{profiles[name][place]:.2f}" for name in names],
+                right=True,
+            )
             for place, tau in enumerate(TAUS)
         ),
     ]
@@ -127,7 +139,7 @@ def profiles_text(
     return "\n".join([head, "", *table(columns, width)])
 
 
-# -- for a paper -----------------------------------------------------------------------------------
+# -- for a paper -----------------------------------------------------------------------
 
 
 def methods_text(comparisons: Sequence[Comparison]) -> str:
@@ -174,7 +186,9 @@ def _paragraph(comparisons: Sequence[Comparison]) -> str:
 
 def _tuned_sentence(one: Comparison) -> str:
     tuned = "; ".join(f"{arm.name}: {', '.join(arm.tuned)}" for arm in one.arms)
-    kept = "; ".join(f"{arm.name}: {', '.join(arm.kept)}" for arm in one.arms if arm.kept)
+    kept = "; ".join(
+        f"{arm.name}: {', '.join(arm.kept)}" for arm in one.arms if arm.kept
+    )
     return f"Tuned were {tuned}." + (f" Kept at one value were {kept}." if kept else "")
 
 

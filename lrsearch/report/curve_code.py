@@ -1,7 +1,8 @@
 """Writes the curve of a schedule's shape as Python, for exports.
 
-A curve computes with whatever numbers and namespace it is given (`lrsearch.space.schedules`). Given
-formulas in place of numbers, the curve builds its own syntax tree, so that it is written only once.
+A curve computes with whatever numbers and namespace it is given
+(`lrsearch.space.schedules`). Given formulas in place of numbers, the curve builds its
+own syntax tree, so that it is written only once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def curve_code(shape: str, knobs: Mapping[str, float]) -> str:
 
     Continuation lines are indented for a method's body.
     """
-    values: dict[str, Any] = {name: _Formula(_tree_of(knob)) for name, knob in knobs.items()}
+    values: dict[str, Any] = {
+        name: _Formula(_tree_of(knob)) for name, knob in knobs.items()
+    }
     tree = SHAPES[shape].curve(_Functions(), _Formula(ast.Name("p")), values).tree
     text = ast.unparse(tree)
     if len(text) <= _LONGEST or not isinstance(tree, ast.Call):
@@ -69,7 +72,9 @@ class _Functions:
 
     def __getattr__(self, name: str) -> Callable[..., _Formula]:
         function = _parse(f"ops.{name}")
-        return lambda *numbers: _Formula(ast.Call(function, [*map(_tree_of, numbers)], []))
+        return lambda *numbers: _Formula(
+            ast.Call(function, [*map(_tree_of, numbers)], [])
+        )
 
 
 def _tree_of(number: Any) -> ast.expr:

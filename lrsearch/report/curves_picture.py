@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, find_yours
 from lrsearch.report.canvas import LINES, YOURS, finish, new_figure, set_ylabel
-from lrsearch.report.picture_parts import HEIGHT, best_trials, frame_of, legend_text, pad_frame
+from lrsearch.report.picture_parts import (
+    HEIGHT,
+    best_trials,
+    frame_of,
+    legend_text,
+    pad_frame,
+)
 from lrsearch.values import CurvePoint, StudyRecord, Trials
 
 if TYPE_CHECKING:
@@ -30,25 +36,39 @@ def curves_figure(
     yours = find_yours(records)
     named = {each.id for each in top} | ({yours.id} if yours else set())
     others = [
-        each for each in records if each.is_search and each.id not in named and curves.get(each.id)
+        each
+        for each in records
+        if each.is_search and each.id not in named and curves.get(each.id)
     ]
     for place, each in enumerate(others):
-        label = "_" * bool(place) + "other trials"  # one line in the legend: it hides "_..."
+        # one line in the legend: it hides "_..."
+        label = "_" * bool(place) + "other trials"
         _curve(panel, curves[each.id], color="#888888", alpha=0.35, lw=0.8, label=label)
     for each, style in zip(top, LINES, strict=False):
         thin = {**style, "lw": _CURVE_WIDTH}
         _curve(panel, curves.get(each.id, ()), label=legend_text(each, answer), **thin)
     if yours is not None and yours.setting is not None:
         ended = f" ({yours.state.value})" if not yours.complete else ""
-        _curve(panel, curves.get(yours.id, ()), label=legend_text(yours, answer) + ended, **YOURS)
+        _curve(
+            panel,
+            curves.get(yours.id, ()),
+            label=legend_text(yours, answer) + ended,
+            **YOURS,
+        )
     mine = [each.id for each in records if each.is_search]
     points = (point for key in mine for point in curves.get(key, ()))
-    frame = frame_of([each.value for each in points if each.value is not None], study.direction)
+    frame = frame_of(
+        [each.value for each in points if each.value is not None], study.direction
+    )
     panel.set_ylim(*pad_frame(frame))
     if frame is None:
         panel.set_yticks([])
         panel.set_xlim(0.5, study.facts.epochs + 0.5)
-        words: dict[str, Any] = {"transform": panel.transAxes, "ha": "center", "color": "#444444"}
+        words: dict[str, Any] = {
+            "transform": panel.transAxes,
+            "ha": "center",
+            "color": "#444444",
+        }
         panel.text(0.5, 0.5, "no epoch has a value", **words)
     panel.set_xlabel("epoch")
     set_ylabel(figure, panel, study.facts.objective, height=HEIGHT)
@@ -56,7 +76,11 @@ def curves_figure(
     from matplotlib.ticker import MaxNLocator
 
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(figure, f"{study.name}: {study.facts.objective} by epoch", order=("other trials",))
+    finish(
+        figure,
+        f"{study.name}: {study.facts.objective} by epoch",
+        order=("other trials",),
+    )
     return figure
 
 

@@ -1,6 +1,7 @@
 """The answer to take away: Python that needs Keras alone, or JSON.
 
-Both state what the setting was found with: batch size, updates, accumulation, seeds, versions.
+Both state what the setting was found with: batch size, updates, accumulation, seeds,
+versions.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from lrsearch.version import VERSION
 _OF_OLD = "the study was made by lrsearch 0.1.0, which did not keep it"
 
 
-def export_text(study: StudyRecord, answer: Answer, *, form: str, trial: int | None = None) -> str:
+def export_text(
+    study: StudyRecord, answer: Answer, *, form: str, trial: int | None = None
+) -> str:
     """The best setting, or that of `trial`, as `form`: `python` or `json`.
 
-    Raises UnknownName where there is no such trial, InvalidValue where no trial has a setting to
-    export yet, CannotExport where yours cannot be written as Python.
+    Raises UnknownName where there is no such trial, InvalidValue where no trial has a
+    setting to export yet, CannotExport where yours cannot be written as Python.
     """
     chosen = choose(answer, trial)
     if form == "json":
@@ -102,14 +105,18 @@ def _run(study: StudyRecord, answer: Answer, chosen: Contender) -> Run:
     if chosen.is_yours:
         accumulation = facts.own_optimizer.get("accumulation", accumulation)
     seed = search_seed(answer, chosen)
-    return Run(facts=facts, setting=chosen.setting, accumulation=accumulation, seed=seed)
+    return Run(
+        facts=facts, setting=chosen.setting, accumulation=accumulation, seed=seed
+    )
 
 
 def _check_own(facts: StudyFacts) -> None:
     reason = facts.own_optimizer.get("reason", _OF_OLD)
     if "call" not in facts.own_optimizer:
         fix = "It stands in the study file's build_model; --trial N exports another setting."
-        raise CannotExport(f"your own optimizer cannot be written as code: {reason}.", fix=fix)
+        raise CannotExport(
+            f"your own optimizer cannot be written as code: {reason}.", fix=fix
+        )
 
 
 def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
@@ -129,7 +136,9 @@ def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
 def _about(run: Run, chosen: Contender) -> str:
     facts, setting = run.facts, chosen.setting
     versions = ", ".join(
-        f"{name} {number}" for name, number in facts.versions.items() if name != "lrsearch"
+        f"{name} {number}"
+        for name, number in facts.versions.items()
+        if name != "lrsearch"
     )
     batch = f"{run.accumulation} x batch size {setting.batch_size or 'of the dataset'}"
     lines = [
@@ -153,9 +162,17 @@ def _about(run: Run, chosen: Contender) -> str:
 
 def _value(chosen: Contender) -> str:
     if chosen.retest is None or chosen.retest.mean is None:
-        lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
+        lost = (
+            f", whose retests went wrong ({lost_text(chosen.retest)})"
+            if chosen.retest
+            else ""
+        )
         return f"{value_text(chosen.searched)} in one training{lost}"
-    spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
+    spread = (
+        f" +- {value_text(chosen.retest.spread)}"
+        if chosen.retest.spread is not None
+        else ""
+    )
     seeds = f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
     folds = len(set(chosen.retest.folds))
     on_folds = f", on {count_text(folds, 'fold')} of the data" if folds else ""
@@ -164,4 +181,6 @@ def _value(chosen: Contender) -> str:
 
 def search_seed(answer: Answer, chosen: Contender) -> int | None:
     """The seed of the search trial that found the setting."""
-    return next((each.seed for each in answer.ranked if each.number == chosen.trial), None)
+    return next(
+        (each.seed for each in answer.ranked if each.number == chosen.trial), None
+    )

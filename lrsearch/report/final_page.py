@@ -11,13 +11,23 @@ from lrsearch.values import Json, Outcome
 
 
 def final_data(
-    recipe: Recipe, outcome: Outcome, *, seed: int, epochs: int | None, problem: str, output: Path
+    recipe: Recipe,
+    outcome: Outcome,
+    *,
+    seed: int,
+    epochs: int | None,
+    problem: str,
+    output: Path,
 ) -> dict[str, Json]:
     """Every key is there; `inside` is None where no interval is known, or the length is another."""
     facts, interval = recipe.study.facts, recipe.interval
     same = epochs is None or epochs == facts.epochs
     known = same and interval is not None and outcome.value is not None
-    inside = known and interval is not None and interval[0] <= (outcome.value or 0.0) <= interval[1]
+    inside = (
+        known
+        and interval is not None
+        and interval[0] <= (outcome.value or 0.0) <= interval[1]
+    )
     return {
         "study": recipe.study.name,
         "trial": recipe.trial,

@@ -28,8 +28,8 @@ def flatten(row: Mapping[str, Json], *, whole: tuple[str, ...] = ()) -> dict[str
 def csv_text(rows: Iterable[Mapping[str, Json]]) -> str:
     """Flat rows as CSV (RFC 4180), with a header.
 
-    A column for every key, in the order in which the keys first appear. None is an empty cell;
-    floats are written so that reading them gives the same number.
+    A column for every key, in the order in which the keys first appear. None is an
+    empty cell; floats are written so that reading them gives the same number.
     """
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,7 +1,8 @@
 """Tables that fit a width.
 
-Columns that have no room are left out, and the table's last line names them. Knows texts only.
-`width` is in terminal cells; None is no limit, and then nothing is left out or cut.
+Columns that have no room are left out, and the table's last line names them. Knows
+texts only. `width` is in terminal cells; None is no limit, and then nothing is left out
+or cut.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def choose(columns: Sequence[Column], width: int | None) -> tuple[Column, ...]:
         return tuple(columns)
     chosen: dict[int, Column] = {}
     left = width
-    by_rank = sorted(enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None))
+    by_rank = sorted(
+        enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None)
+    )
     for place, each in by_rank:
         if each.rank and each.empty:
             continue
@@ -67,7 +70,9 @@ def choose(columns: Sequence[Column], width: int | None) -> tuple[Column, ...]:
 def cut(column: Column, width: int) -> Column:
     """The column with no cell wider than `width`."""
     cells = [shorten(each, width) for each in column.cells]
-    return replace(column, name=column.called, head=shorten(column.head, width), cells=cells)
+    return replace(
+        column, name=column.called, head=shorten(column.head, width), cells=cells
+    )
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -83,7 +88,9 @@ def shorten(text: str, width: int | None) -> str:
     return set_cell_size(text, max(0, width - len(DOTS))).rstrip() + DOTS[:width]
 
 
-def table(columns: Sequence[Column], width: int | None = None, *, indent: str = "") -> list[str]:
+def table(
+    columns: Sequence[Column], width: int | None = None, *, indent: str = ""
+) -> list[str]:
     """The table's lines, aligned; the last one names columns that are left out."""
     room = None if width is None else width - len(indent)
     shown = choose(columns, room)

@@ -1,6 +1,7 @@
 """The answer as a notebook shows it: a table of settings, the picture of rates, the notes.
 
-Needs no pandas. Colours and fonts are the notebook's, which may be dark: only spaces are set here.
+Needs no pandas. Colours and fonts are the notebook's, which may be dark: only spaces
+are set here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from lrsearch.report.answer_page import (
     inseparable_text,
 )
 from lrsearch.report.bill import early_stops_text, spent_text
-from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    aim_text,
+    run_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import StudyRecord, Trials
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"
@@ -52,13 +59,30 @@ def _contenders(answer: Answer) -> str:
     if best is None:
         return f"<p>{NOTHING_YET}</p>"
     same = yours is not None and yours.trial == best.trial
-    shown = [("yours" if not same else "yours, and the best", yours)] if yours is not None else []
+    shown = (
+        [("yours" if not same else "yours, and the best", yours)]
+        if yours is not None
+        else []
+    )
     shown += [] if same else [("best", best)]
-    shown += [(f"#{place}", each) for place, each in enumerate(answer.runners_up, start=2)]
+    shown += [
+        (f"#{place}", each) for place, each in enumerate(answer.runners_up, start=2)
+    ]
     digits = value_digits(each.value for _, each in shown)
     varying = varying_of(answer.ranked)
     head = _row(
-        ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", "", ""], "th"
+        [
+            "",
+            "trial",
+            "optimizer",
+            "peak rate",
+            "schedule",
+            answer.objective,
+            "of",
+            "",
+            "",
+        ],
+        "th",
     )
     body = "".join(
         _row(
@@ -113,6 +137,5 @@ def _picture(study: StudyRecord, records: Trials, answer: Answer) -> str:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=80)
     data = base64.b64encode(drawn.getvalue()).decode()
-    return (
-        f'<img alt="value against learning rate, by optimizer" src="data:image/png;base64,{data}">'
-    )
+    words = "value against learning rate, by optimizer"
+    return f'<img alt="{words}" src="data:image/png;base64,{data}">'

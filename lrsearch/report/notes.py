@@ -1,7 +1,8 @@
 """The answer and the trials as notes for optuna-dashboard, in Markdown.
 
-Notes are written when somebody opens the dashboard, so that workers need no time for them. A
-trial's note goes to Optuna's row of its number, which the ledger's mirror makes.
+Notes are written when somebody opens the dashboard, so that workers need no time for
+them. A trial's note goes to Optuna's row of its number, which the ledger's mirror
+makes.
 """
 
 from __future__ import annotations
@@ -87,18 +88,25 @@ def _longest_ticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Trials) -> int:
+def write_notes(
+    ledger: Ledger, study: StudyRecord, answer: Answer, records: Trials
+) -> int:
     """Bring the notes of a study and its finished trials up to date, in one transaction.
 
-    Returns how many were written. A note that somebody edited stays. Raises StorageUnavailable.
+    Returns how many were written. A note that somebody edited stays. Raises
+    StorageUnavailable.
     """
     written, page = 0, study_note(answer)
-    texts = {each.number: trial_note(each, answer.objective) for each in _with_notes(records)}
+    texts = {
+        each.number: trial_note(each, answer.objective) for each in _with_notes(records)
+    }
 
     def renew(attrs: Mapping[str, Json], numbers: Mapping[int, int]) -> dict[str, Json]:
         nonlocal written
         wanted: dict[int | None, str] = {None: page}
-        wanted |= {numbers[number]: text for number, text in texts.items() if number in numbers}
+        wanted |= {
+            numbers[number]: text for number, text in texts.items() if number in numbers
+        }
         renewed = {
             trial_id: text
             for trial_id, text in wanted.items()
@@ -115,8 +123,9 @@ def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Tri
     return written
 
 
-# Private names, read in optuna-dashboard 0.21.0: its public functions take no trial of a finished
-# study, and three transactions a note, which is a minute and a half for a thousand.
+# Private names, read in optuna-dashboard 0.21.0: its public functions take no trial of
+# a finished study, and three transactions a note, which is a minute and a half for a
+# thousand.
 
 
 def _ours_to_write(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> bool:
@@ -130,7 +139,9 @@ def _ours_to_write(attrs: Mapping[str, Json], trial_id: int | None, text: str) -
     return there != text and (not there or there.endswith(_MARK))
 
 
-def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[str, Json]:
+def _rows(
+    attrs: Mapping[str, Json], trial_id: int | None, text: str
+) -> dict[str, Json]:
     """The rows of a note; further rows of a longer note before it are emptied."""
     from optuna_dashboard._note import note_str_key_prefix, note_ver_key, split_body
 
@@ -138,7 +149,11 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
     left, place = {}, len(parts)
     while f"{prefix}{place}" in attrs:
         left[f"{prefix}{place}"], place = "", place + 1
-    return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
+    return {
+        note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1,
+        **parts,
+        **left,
+    }
 
 
 def _with_notes(records: Trials) -> list[TrialRecord]:

@@ -1,7 +1,8 @@
 """What optuna-dashboard's page of a study says beside its own: our figure, the verdict, a warning.
 
-The figure is JSON as plotly reads it, made by hand: plotly itself takes a third of a second to
-load. It holds at most 400 points, which is about 20 KB: every visitor's page loads it.
+The figure is JSON as plotly reads it, made by hand: plotly itself takes a third of a
+second to load. It holds at most 400 points, which is about 20 KB: every visitor's page
+loads it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,25 @@ FLATTERED: Final = (
     "verdict rests on retests on fresh seeds: see lrsearch best or lrsearch report."
 )
 # Okabe and Ito (2008), and symbols of plotly's in the same order as the report's
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5478c", "#8f6500", "#3a86c8", "#5b5b5b", "#6a3fa0")
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "pentagon", "cross", "triangle-down")
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#b5478c",
+    "#8f6500",
+    "#3a86c8",
+    "#5b5b5b",
+    "#6a3fa0",
+)
+_SYMBOLS = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "pentagon",
+    "cross",
+    "triangle-down",
+)
 
 
 def show_in_optuna(
@@ -50,13 +68,15 @@ def show_in_optuna(
 ) -> bool:
     """Write figure, verdict and warning into Optuna's study; returns whether they are there now.
 
-    Under the mirror's lease, so that one process at a time does it, and at most once a minute
-    unless it is the `last` time. Raises StorageUnavailable.
+    Under the mirror's lease, so that one process at a time does it, and at most once a
+    minute unless it is the `last` time. Raises StorageUnavailable.
     """
     text = json.dumps(rates_json(study, records, answer), separators=(",", ":"))
     now, there = ledger.now(), False
 
-    def renew(attrs: Mapping[str, Json], _numbers: Mapping[int, int]) -> dict[str, Json]:
+    def renew(
+        attrs: Mapping[str, Json], _numbers: Mapping[int, int]
+    ) -> dict[str, Json]:
         nonlocal there
         rows = _rows(attrs, text)
         same = all(attrs.get(key) == value for key, value in rows.items())
@@ -78,10 +98,13 @@ def _says(answer: Answer) -> dict[str, Json]:
 def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
     """The rows of a figure; further rows of a longer figure before it are emptied.
 
-    Private names, read in optuna-dashboard 0.21.0: its public function takes a figure of plotly's,
-    and a transaction for each row.
+    Private names, read in optuna-dashboard 0.21.0: its public function takes a figure
+    of plotly's, and a transaction for each row.
     """
-    from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA, split_plot_data
+    from optuna_dashboard._custom_plot_data import (
+        SYSTEM_ATTR_PLOT_DATA,
+        split_plot_data,
+    )
 
     prefix = f"{SYSTEM_ATTR_PLOT_DATA}{_GRAPH}:"
     rows = dict(split_plot_data(text, prefix))
@@ -89,7 +112,7 @@ def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
     return {**rows, **dict.fromkeys(longer, "")}
 
 
-# -- the figure ----------------------------------------------------------------------------------
+# -- the figure ------------------------------------------------------------------------
 
 
 def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str, Json]:
@@ -98,11 +121,17 @@ def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str,
     low, high = pad_frame(frame_of_rates(study, records, answer))
     places = optimizer_places(records, answer)
     traces = [
-        _trace(name, place, [each for each in rated if _optimizer(each) == name and each.has_value])
+        _trace(
+            name,
+            place,
+            [each for each in rated if _optimizer(each) == name and each.has_value],
+        )
         for name, place in places.items()
     ]
     worse = low if study.direction.better(1.0, 0.0) else high
-    traces += [_edge(rated, state, worse) for state in (TrialState.DIVERGED, TrialState.PRUNED)]
+    traces += [
+        _edge(rated, state, worse) for state in (TrialState.DIVERGED, TrialState.PRUNED)
+    ]
     found = [each for each in (*traces, _retests(answer)) if each["x"]]
     layout = _layout(study, answer, (low, high))
     return {"data": found, "layout": layout}
@@ -124,7 +153,11 @@ def _trace(name: str, place: int, group: Trials) -> dict[str, Json]:
 def _edge(rated: Trials, state: TrialState, at: float) -> dict[str, Json]:
     group = [each for each in rated if each.state is state]
     sign = "x" if state is TrialState.DIVERGED else "line-ns-open"
-    marker = {"color": "#d55e00" if sign == "x" else "#5b5b5b", "symbol": sign, "size": 8}
+    marker = {
+        "color": "#d55e00" if sign == "x" else "#5b5b5b",
+        "symbol": sign,
+        "size": 8,
+    }
     return _scatter(state.value, group, [_short(at)] * len(group), marker)
 
 
@@ -148,7 +181,9 @@ def _retests(answer: Answer) -> dict[str, Json]:
     shown = [
         (each, each.retest.values, each.retest.mean)
         for each in answer.retested
-        if each.retest and each.retest.mean is not None and each.setting.learning_rate > 0
+        if each.retest
+        and each.retest.mean is not None
+        and each.setting.learning_rate > 0
     ]
     return {
         "type": "scatter",
@@ -168,7 +203,9 @@ def _retests(answer: Answer) -> dict[str, Json]:
     }
 
 
-def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> dict[str, Json]:
+def _layout(
+    study: StudyRecord, answer: Answer, ends: tuple[float, float]
+) -> dict[str, Json]:
     yours = answer.yours.value if answer.yours else None
     name = study.facts.objective
     inside = yours is not None and ends[0] <= yours <= ends[1]
@@ -186,12 +223,16 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
     return {
         # in two lines: the page's column is narrow, and its tools lie above
         "title": {
-            "text": escape(f"{name} by peak learning rate") + f"<br>{escape(level)}" * bool(level),
+            "text": escape(f"{name} by peak learning rate")
+            + f"<br>{escape(level)}" * bool(level),
             "font": {"size": 13},
             "y": 0.88,
         },
         "xaxis": {"type": "log", "title": {"text": "peak learning rate"}},
-        "yaxis": {"range": [_short(each) for each in ends], "title": {"text": escape(name)}},
+        "yaxis": {
+            "range": [_short(each) for each in ends],
+            "title": {"text": escape(name)},
+        },
         "shapes": [line] if yours is not None else [],
         "height": 450,
         "legend": {"orientation": "h", "y": -0.4},

@@ -15,10 +15,12 @@ from lrsearch.report.words import schedule_text, shape_text
 from lrsearch.values import Direction, StudyRecord, TrialRecord, Trials
 
 HEIGHT = 4.4  # inches, of a picture of one panel
-# of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
+# of the complete values; the worst are drawn at the frame's edge, or they would flatten
+# the rest
 _SHOWN_SHARE = 0.8
-# a rates picture ends where a value lies this many times as far from the best as the median does:
-# a few trials that hardly trained would press all that are good into one line
+# a rates picture ends where a value lies this many times as far from the best as the
+# median does: a few trials that hardly trained would press all that are good into one
+# line
 _TIMES_MEDIAN = 3.0
 
 Frame: TypeAlias = tuple[float, float]
@@ -28,7 +30,9 @@ Frame: TypeAlias = tuple[float, float]
 def best_trials(answer: Answer) -> list[TrialRecord]:
     """The best, as the answer has it, then the best single trainings; without yours."""
     best = answer.best.trial if answer.best else None
-    searched = [each for each in answer.ranked if each.setting is not None and not each.is_yours]
+    searched = [
+        each for each in answer.ranked if each.setting is not None and not each.is_yours
+    ]
     return sorted(searched, key=lambda each: each.number != best)[: len(LINES)]
 
 
@@ -50,7 +54,11 @@ def legend_text(record: TrialRecord, answer: Answer) -> str:
     """`best, trial 12: adam 2.1e-4, linear`."""
     assert record.setting is not None  # a trial that is drawn has one
     name = "yours" if record.is_yours else record.label
-    best = "best, " if answer.best is not None and answer.best.trial == record.number else ""
+    best = (
+        "best, "
+        if answer.best is not None and answer.best.trial == record.number
+        else ""
+    )
     rate, schedule = rate_text(record.peak_rate), schedule_text(record.setting)
     return f"{best}{name}: {record.setting.optimizer} {rate}, {schedule}"
 
@@ -62,7 +70,9 @@ def search_values(records: Trials) -> list[float]:
 
 def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
     """The range of the better values; None where there is none."""
-    finite = sorted((each for each in values if math.isfinite(each)), key=direction.cost)
+    finite = sorted(
+        (each for each in values if math.isfinite(each)), key=direction.cost
+    )
     if not finite:
         return None
     shown = finite[: len(finite) - round(len(finite) * (1 - _SHOWN_SHARE))]
@@ -84,12 +94,16 @@ def frame_of_rates(study: StudyRecord, records: Trials, answer: Answer) -> Frame
     return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
 
 
-def _near_the_best(frame: Frame, values: Sequence[float], direction: Direction) -> Frame:
+def _near_the_best(
+    frame: Frame, values: Sequence[float], direction: Direction
+) -> Frame:
     """The frame without what is much farther from the best than the median is."""
     finite = [each for each in values if math.isfinite(each)]
     best = direction.best(finite)
     reach = _TIMES_MEDIAN * abs(median(finite) - best)
-    return (max(frame[0], best - reach), min(frame[1], best + reach)) if reach else frame
+    return (
+        (max(frame[0], best - reach), min(frame[1], best + reach)) if reach else frame
+    )
 
 
 def retest_values(contender: Contender) -> tuple[float, ...]:
@@ -110,19 +124,28 @@ def in_order_of_end(records: Trials) -> list[TrialRecord]:
     return sorted(ended, key=lambda each: (each.finished_at or 0.0, each.number))
 
 
-def best_after(study: StudyRecord, ended: Trials) -> list[tuple[int, float, TrialRecord]]:
+def best_after(
+    study: StudyRecord, ended: Trials
+) -> list[tuple[int, float, TrialRecord]]:
     """(trials ended, value, trial) wherever the best of one training improved."""
     found: list[tuple[int, float, TrialRecord]] = []
     for place, each in enumerate(ended, start=1):
-        if each.has_value and (not found or study.direction.better(each.final_value, found[-1][1])):
+        if each.has_value and (
+            not found or study.direction.better(each.final_value, found[-1][1])
+        ):
             found.append((place, each.final_value, each))
     return found
 
 
-def best_by_shape(study: StudyRecord, answer: Answer) -> dict[tuple[str, str], tuple[float, int]]:
+def best_by_shape(
+    study: StudyRecord, answer: Answer
+) -> dict[tuple[str, str], tuple[float, int]]:
     """By optimizer and shape: the best single value, and of how many; yours does not count."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for each in answer.ranked:
         if each.setting is not None and not each.is_yours and each.value is not None:
             cells[each.setting.optimizer, shape_text(each.setting)].append(each.value)
-    return {key: (study.direction.best(values), len(values)) for key, values in cells.items()}
+    return {
+        key: (study.direction.best(values), len(values))
+        for key, values in cells.items()
+    }

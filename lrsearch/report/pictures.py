@@ -36,8 +36,8 @@ def write_plots(
 ) -> list[Path]:
     """Write each picture into `folder` as PNG and as SVG; returns their paths.
 
-    Raises InvalidValue where nothing was trained yet, EnvironmentProblem where matplotlib or the
-    folder is not there.
+    Raises InvalidValue where nothing was trained yet, EnvironmentProblem where
+    matplotlib or the folder is not there.
     """
     figures = {
         "rates": rates_figure(study, records, answer),
@@ -50,7 +50,11 @@ def write_plots(
         figures["shapes"] = shapes_figure(study, answer)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [path for name, figure in figures.items() for path in _write(figure, folder / name)]
+        return [
+            path
+            for name, figure in figures.items()
+            for path in _write(figure, folder / name)
+        ]
     except OSError as error:
         raise EnvironmentProblem(
             f"cannot write pictures into {folder}: {error.strerror}.",
@@ -66,6 +70,7 @@ def _write(figure: Figure, stem: Path) -> Iterator[Path]:
         # Without a salt and with a date, an SVG would be another at every drawing.
         with rc_context({"svg.hashsalt": "lrsearch"}):
             figure.savefig(path, dpi=150, metadata=_NO_DATE[form])
-        # The panels stay where the first file has them: a layout is a third of a file's time.
+        # The panels stay where the first file has them: a layout is a third of a file's
+        # time.
         figure.set_layout_engine("none")
         yield path

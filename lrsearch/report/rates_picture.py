@@ -19,7 +19,12 @@ from lrsearch.report.canvas import (
     nothing_to_draw,
     set_ylabel,
 )
-from lrsearch.report.picture_parts import Frame, frame_of_rates, pad_frame, retest_values
+from lrsearch.report.picture_parts import (
+    Frame,
+    frame_of_rates,
+    pad_frame,
+    retest_values,
+)
 from lrsearch.report.words import range_text, value_text
 from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
@@ -31,12 +36,14 @@ if TYPE_CHECKING:
 _LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "retests, with mean",
            "as good as the best", "crawls", "diverges")  # fmt: skip
 _ROOM = 1.6  # times the outermost rates: where the axis ends
-# times the middle on either side, or a single trial would have an axis without a second number
+# times the middle on either side, or a single trial would have an axis without a second
+# number
 _LEAST_SPAN = 15.0
 _COLUMNS = 3
 _PANEL_HEIGHT = 3.4  # inches
 _SMALL = 7.5  # points
-_PANEL_SHARE = 0.82  # of its column is a panel's own width; the rest is the numbers' of its axis
+# of its column is a panel's own width; the rest is the numbers' of its axis
+_PANEL_SHARE = 0.82
 
 
 def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
@@ -46,7 +53,9 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     """
     found = ended_by_optimizer(records)
     order = [row.optimizer for row in answer.by_optimizer]
-    groups = {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
+    groups = {
+        name: found[name] for name in dict.fromkeys([*order, *found]) if name in found
+    }
     if not groups:
         raise nothing_to_draw("a finished trial")
     width = min(_COLUMNS, len(groups))
@@ -97,13 +106,26 @@ def _retests(panel: Axes, name: str, answer: Answer) -> None:
     band = answer.band
     if band is not None and band.optimizer == name:
         label = "as good as the best"
-        panel.axvspan(band.low, band.high, color=GREEN, alpha=0.15, lw=0, label=label, zorder=0.6)
+        panel.axvspan(
+            band.low, band.high, color=GREEN, alpha=0.15, lw=0, label=label, zorder=0.6
+        )
     for each in answer.retested:
         values, rate = retest_values(each), each.setting.learning_rate
-        if not values or each.value is None or rate <= 0 or each.setting.optimizer != name:
+        if (
+            not values
+            or each.value is None
+            or rate <= 0
+            or each.setting.optimizer != name
+        ):
             continue
         around = [[each.value - min(values)], [max(values) - each.value]]
-        bar: dict[str, Any] = {"fmt": "_", "ms": 8, "capsize": 4, "color": BLACK, "zorder": 3}
+        bar: dict[str, Any] = {
+            "fmt": "_",
+            "ms": 8,
+            "capsize": 4,
+            "color": BLACK,
+            "zorder": 3,
+        }
         panel.errorbar(rate, each.value, yerr=around, label="retests, with mean", **bar)
 
 
@@ -117,7 +139,9 @@ def _yours_and_best(panel: Axes, name: str, answer: Answer, frame: Frame) -> Non
             marker = "D"
         else:  # a line at the frame's edge would name a wrong value
             marker, at = (
-                ("v", pad_frame(frame)[0]) if at > yours.value else ("^", pad_frame(frame)[1])
+                ("v", pad_frame(frame)[0])
+                if at > yours.value
+                else ("^", pad_frame(frame)[1])
             )
             label = f"yours ({value_text(yours.value)}, outside)"
             panel.plot([], [], color=BLACK, marker=marker, ms=6, ls="", label=label)
@@ -125,7 +149,12 @@ def _yours_and_best(panel: Axes, name: str, answer: Answer, frame: Frame) -> Non
             panel.scatter(rate, at, marker=marker, s=34, color=BLACK, **above)
     if best is not None and best.value is not None and best.setting.optimizer == name:
         rate, at = best.setting.learning_rate, _within(best.value, frame)
-        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": BLACK, "lw": 1.8, "s": 170}
+        ring: dict[str, Any] = {
+            "facecolors": "none",
+            "edgecolors": BLACK,
+            "lw": 1.8,
+            "s": 170,
+        }
         panel.scatter(rate, at, label="best", **ring, **(above | {"zorder": 4}))
 
 
@@ -145,7 +174,12 @@ def _regions(panel: Axes, row: OptimizerRow) -> str:
     regions = []
     if row.crawls_to is not None:
         panel.axvspan(
-            panel.get_xlim()[0], row.crawls_to, color=GREY, alpha=0.2, lw=0, label="crawls"
+            panel.get_xlim()[0],
+            row.crawls_to,
+            color=GREY,
+            alpha=0.2,
+            lw=0,
+            label="crawls",
         )
         regions.append(f"crawls up to {rate_text(row.crawls_to)}")
     if row.good_rates is not None:
@@ -157,7 +191,13 @@ def _regions(panel: Axes, row: OptimizerRow) -> str:
             "hatch": "///",
             "lw": 0,
         }
-        panel.axvspan(row.diverges_from, panel.get_xlim()[1], label="diverges", zorder=0.5, **style)
+        panel.axvspan(
+            row.diverges_from,
+            panel.get_xlim()[1],
+            label="diverges",
+            zorder=0.5,
+            **style,
+        )
         regions.append(f"diverges from {rate_text(row.diverges_from)}")
     return ", ".join(regions)
 
@@ -165,7 +205,9 @@ def _regions(panel: Axes, row: OptimizerRow) -> str:
 def _head(figure: Figure, panel: Axes, name: str, regions: str, *, room: float) -> None:
     """Write a panel's name, and its regions in small print below, in `room` pixels."""
     text = fit_text(figure, regions, size=_SMALL, room=room)
-    panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
+    panel.set_title(
+        name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n"))
+    )
     small: dict[str, Any] = {
         "fontsize": _SMALL,
         "color": "#444444",
@@ -187,8 +229,14 @@ def _points(
     """
     up = direction is Direction.MAXIMIZE
     edge = pad_frame(frame)[0 if up else 1]
-    done = [(each.peak_rate, each.final_value) for each in group if each.has_value and frame]
-    inside = [(rate, value) for rate, value in done if frame and _within(value, frame) == value]
+    done = [
+        (each.peak_rate, each.final_value) for each in group if each.has_value and frame
+    ]
+    inside = [
+        (rate, value)
+        for rate, value in done
+        if frame and _within(value, frame) == value
+    ]
     worse = [(rate, edge) for rate, value in done if (rate, value) not in inside]
     dot: dict[str, Any] = {"color": BLUE, "alpha": 0.85}
     arrow: dict[str, Any] = dot | {"marker": "v" if up else "^", "s": 34}
@@ -205,10 +253,18 @@ def _points(
     }
     for label, (points, style) in styles.items():
         if points:
-            panel.scatter(*zip(*points, strict=True), label=label, zorder=3, clip_on=False, **style)
+            panel.scatter(
+                *zip(*points, strict=True),
+                label=label,
+                zorder=3,
+                clip_on=False,
+                **style,
+            )
 
 
-def _at_edge(group: Trials, state: TrialState, edge: float) -> list[tuple[float, float]]:
+def _at_edge(
+    group: Trials, state: TrialState, edge: float
+) -> list[tuple[float, float]]:
     return [(each.peak_rate, edge) for each in group if each.state is state]
 
 

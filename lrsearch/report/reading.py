@@ -21,7 +21,8 @@ def read_answer(
 ) -> Answer:
     """Make the answer of `study` from its `records`, and the attempts and row scores of the ledger.
 
-    `margin` is how large a difference counts; `ways` is where a reader types the next step.
+    `margin` is how large a difference counts; `ways` is where a reader types the next
+    step.
     """
     attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
     return summarise(study, records, attempts, scores=scores, margin=margin, ways=ways)

@@ -24,7 +24,8 @@ class Recipe:
     yours: bool
     value: float | None  # the mean of the retests, or of the one training that found it
     retests: int  # fresh seeds that the value is the mean of
-    interval: tuple[float, float] | None  # where a new training falls in 95 of 100 cases
+    # where a new training falls in 95 of 100 cases
+    interval: tuple[float, float] | None
 
 
 def recipe_of(study: StudyRecord, chosen: Contender) -> Recipe:

@@ -35,7 +35,9 @@ def schedules_figure(
         _schedule(panel, study, each, label=legend_text(each, answer), **style)
     yours = find_yours(records)
     if yours is not None and yours.setting is not None:
-        _yours_schedule(panel, study, legend_text(yours, answer), curves.get(yours.id, ()))
+        _yours_schedule(
+            panel, study, legend_text(yours, answer), curves.get(yours.id, ())
+        )
     panel.set_xlabel("part of the run")
     panel.set_ylabel("learning rate / peak")
     panel.set_xlim(-0.03, 1.03)
@@ -45,14 +47,21 @@ def schedules_figure(
     return figure
 
 
-def _schedule(panel: Axes, study: StudyRecord, record: TrialRecord, **style: Any) -> None:
+def _schedule(
+    panel: Axes, study: StudyRecord, record: TrialRecord, **style: Any
+) -> None:
     import numpy as np
 
     assert record.setting is not None  # the best have one
     total = study.facts.total_steps(record.setting.batch_size)
     line = rates(record.setting, total) / record.setting.learning_rate
     shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).astype(int))
-    panel.plot(shown / max(total - 1, 1), line[shown], marker="o" if total == 1 else "", **style)
+    panel.plot(
+        shown / max(total - 1, 1),
+        line[shown],
+        marker="o" if total == 1 else "",
+        **style,
+    )
 
 
 def _yours_schedule(
@@ -60,7 +69,9 @@ def _yours_schedule(
 ) -> None:
     known = yours_schedule(study.facts, curve)
     if known is None:
-        panel.plot([], [], label=f"{label} (its rate over the run is not known)", **YOURS)
+        panel.plot(
+            [], [], label=f"{label} (its rate over the run is not known)", **YOURS
+        )
         return
     how = " (rates at epochs' ends)" if known.by_epoch else ""
     mark: dict[str, Any] = {"marker": "o", "ms": 4} if known.by_epoch else {}

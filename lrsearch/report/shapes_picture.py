@@ -24,7 +24,9 @@ def shapes_figure(study: StudyRecord, answer: Answer) -> Figure:
     found = best_by_shape(study, answer)
     if not found:
         raise nothing_to_draw("a searched trial with a value")
-    names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
+    names = list(
+        dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete)
+    )
     shapes = sorted({shape for _, shape in found})
     order = sorted((value for value, _ in found.values()), key=study.direction.cost)
     digits = value_digits(order, least=4)
@@ -38,12 +40,17 @@ def shapes_figure(study: StudyRecord, answer: Answer) -> Figure:
             dark = 0.08 + 0.5 * (1 - order.index(value) / max(1, len(order) - 1))
             panel.barh(row, 0.96, 0.92, left=column - 0.48, color="#0072B2", alpha=dark)
             text = f"{value_text(value, digits)}  ({trials})"
-            panel.text(column, row, text, ha="center", va="center", color=BLACK, fontsize=9)
+            panel.text(
+                column, row, text, ha="center", va="center", color=BLACK, fontsize=9
+            )
     panel.set_xlim(-0.5, len(shapes) - 0.5)
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.set_xticks(range(len(shapes)), shapes)
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(length=0, labeltop=True, labelbottom=False)
     panel.spines[:].set_visible(False)
-    finish(figure, f"{study.name}: the best single {study.facts.objective} (of so many trials)")
+    finish(
+        figure,
+        f"{study.name}: the best single {study.facts.objective} (of so many trials)",
+    )
     return figure

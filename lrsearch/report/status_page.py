@@ -16,7 +16,12 @@ from lrsearch.answer import (
 from lrsearch.answer.words import count_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table
-from lrsearch.report.words import duration_text, setting_text, trial_setting_text, value_text
+from lrsearch.report.words import (
+    duration_text,
+    setting_text,
+    trial_setting_text,
+    value_text,
+)
 from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
 from lrsearch.values import (
@@ -60,7 +65,9 @@ def status_data(
         "trainings": study.trainings,
         "spent": spent.to_json() if spent else None,
         "deadline": study.deadline,
-        "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
+        "seconds_left": max(0.0, study.deadline - now)
+        if study.deadline is not None
+        else None,
         "estimated_seconds_left": seconds_left(study, records, alive, now=now),
         "done": counts.done,
         "running": counts.running,
@@ -70,21 +77,28 @@ def status_data(
         "retests": {"planned": counts.retests, "done": counts.retests_done},
         "workers": worker_rows(alive, now=now),
         "engines": dict(engines),
-        "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
+        "training": [
+            _training(each) for each in records if each.state is TrialState.RUNNING
+        ],
         "best": _short(leaderboard.best),
         "yours": _short(leaderboard.yours),
         "exact_resume": study.facts.exact_order,
-        "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
+        "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN}
+        and not counts.running,
     }
 
 
-def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
+def status_text(
+    data: dict[str, Json], *, width: int | None = None, watched: bool = False
+) -> str:
     """What `status_data` says, for people, in `width` columns where a width is given.
 
     A `watched` page begins with a bar and the time left.
     """
     reason = f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""
-    lines = [paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=HANG)]
+    lines = [
+        paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=HANG)
+    ]
     if watched:
         lines.append(_bar_line(data, width))
     lines += _count_lines(data, width)
@@ -100,7 +114,9 @@ def status_text(data: dict[str, Json], *, width: int | None = None, watched: boo
     if not data["workers"] and not data["ended"]:
         lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
     if not data["exact_resume"]:
-        lines.append("an interrupted trial resumes inexactly: the data brings its own order")
+        lines.append(
+            "an interrupted trial resumes inexactly: the data brings its own order"
+        )
     return "\n".join(lines)
 
 
@@ -121,15 +137,27 @@ def _bar_line(data: dict[str, Json], width: int | None) -> str:
 
 
 def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
-    budget = f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
-    stand = f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting"
+    budget = (
+        f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
+    )
+    stand = (
+        f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting"
+    )
     lines = [clauses([stand, _kinds(data, every=width is None)], width, between="; ")]
     if data["retests"]["planned"]:
-        lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
+        lines.append(
+            f"retests  {data['retests']['done']} of {data['retests']['planned']} done"
+        )
     if data["trainings"]:
-        lines.append(f"limit    {count_text(data['trainings'], 'training')}, retests included")
+        lines.append(
+            f"limit    {count_text(data['trainings'], 'training')}, retests included"
+        )
     if data["spent"]:
-        lines.append(paragraph(f"spent    {spent_text(Spent(**data['spent']))}", width, hang=HANG))
+        lines.append(
+            paragraph(
+                f"spent    {spent_text(Spent(**data['spent']))}", width, hang=HANG
+            )
+        )
     return lines
 
 
@@ -147,7 +175,8 @@ def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
     results = {label: data[label] for label in ("best", "yours") if data[label]}
     rows = results.values()
     values = [
-        each["state"] if each["value"] is None else value_text(each["value"]) for each in rows
+        each["state"] if each["value"] is None else value_text(each["value"])
+        for each in rows
     ]
     columns = [
         Column("", [label.ljust(len(HANG) - 2) for label in results]),
@@ -162,7 +191,9 @@ def _running_lines(
     training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None
 ) -> list[str]:
     rows = training[:shown]
-    attempts = [f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in rows]
+    attempts = [
+        f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in rows
+    ]
     columns = [
         Column("", ["running"] * len(rows)),
         Column("", [each["label"] for each in rows]),
@@ -185,7 +216,9 @@ def _alive_lines(
     return _lines(columns, width, "worker", len(workers) - len(rows))
 
 
-def _lines(columns: Sequence[Column], width: int | None, label: str, more: int) -> list[str]:
+def _lines(
+    columns: Sequence[Column], width: int | None, label: str, more: int
+) -> list[str]:
     """The table, and how many rows it leaves out."""
     lines = table([each for each in columns if not each.empty], width)
     return [*lines, f"{label:<{len(HANG)}}and {more} more"] if more else lines
@@ -193,7 +226,9 @@ def _lines(columns: Sequence[Column], width: int | None, label: str, more: int) 
 
 def _kinds(data: dict[str, Json], *, every: bool) -> str:
     """How the trials ended; with `every`, states without a trial too."""
-    return ", ".join(f"{data[state]} {state}" for state in _ENDED if every or data[state])
+    return ", ".join(
+        f"{data[state]} {state}" for state in _ENDED if every or data[state]
+    )
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:

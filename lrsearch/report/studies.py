@@ -36,6 +36,11 @@ def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None) -> str:
         Column("objective", [row["objective"] for row in rows], rank=1, least=8),
         Column("done", [f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
         Column("running", [str(row["running"]) for row in rows], rank=2),
-        Column("file", [row["study_file"] or "(notebook)" for row in rows], rank=3, least=12),
+        Column(
+            "file",
+            [row["study_file"] or "(notebook)" for row in rows],
+            rank=3,
+            least=12,
+        ),
     ]
     return "\n".join(table(columns, width))

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from lrsearch.answer.words import rate_text
 from lrsearch.report.layout import HANG, Column, paragraph, table
 from lrsearch.report.trials import trial_row
-from lrsearch.report.words import duration_text, join_clauses, trial_setting_text, value_text
+from lrsearch.report.words import (
+    duration_text,
+    join_clauses,
+    trial_setting_text,
+    value_text,
+)
 from lrsearch.storage import AttemptRecord
 from lrsearch.values import CurvePoint, Json, TrialRecord
 
@@ -29,14 +34,19 @@ def trial_data(
         "logs": dict(record.logs),
         "notes": list(record.notes),
         "traceback": record.traceback_text,
-        "attempt_list": [{name: getattr(each, name) for name in shown} for each in attempts],
+        "attempt_list": [
+            {name: getattr(each, name) for name in shown} for each in attempts
+        ],
         "curve": [
-            {**{name: getattr(each, name) for name in _POINT}, **each.logs} for each in curve
+            {**{name: getattr(each, name) for name in _POINT}, **each.logs}
+            for each in curve
         ],
     }
 
 
-def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
+def trial_text(
+    record: TrialRecord, data: dict[str, Json], *, width: int | None = None
+) -> str:
     """The page for people: setting, attempts, the curve's end, the error.
 
     Long lines are broken, never cut: the page leaves nothing out.
@@ -48,11 +58,15 @@ def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None 
         f"{record.label}: {_with_reason(record.state.value, record.reason)}",
         f"setting  {trial_setting_text(record)}",
         f"origin   {record.origin.value}; seed {record.seed}; engine {engine}",
-        join_clauses(f"value    {value_text(record.value)}", best if record.best_epoch else ""),
+        join_clauses(
+            f"value    {value_text(record.value)}", best if record.best_epoch else ""
+        ),
     ]
     if (rates := record.rates) is not None:
         first = "" if rates.first is None else f"{rates.first:.4g} at first, "
-        lines.append(f"rates    {first}{rates.peak:.4g} at the peak, {rates.last:.4g} at last")
+        lines.append(
+            f"rates    {first}{rates.peak:.4g} at the peak, {rates.last:.4g} at last"
+        )
     if setting is not None and setting.batch_size is not None:
         lines.append(f"batch    {setting.batch_size}")
     if setting is not None and any(setting.hyper.values()):
@@ -81,7 +95,9 @@ def _curve_lines(curve: Sequence[dict[str, Json]], width: int | None) -> list[st
     names = [name for name in curve[-1] if name not in _POINT]
     shown = curve[-_LATEST:]
 
-    def column(head: str, cells: list[str], rank: int = 0, least: int | None = None) -> Column:
+    def column(
+        head: str, cells: list[str], rank: int = 0, least: int | None = None
+    ) -> Column:
         return Column(head, cells, right=True, rank=rank, least=least)
 
     columns = [
@@ -91,7 +107,9 @@ def _curve_lines(curve: Sequence[dict[str, Json]], width: int | None) -> list[st
     ]
     for name in names:
         rank = 1 if name.startswith("val_") else 3
-        columns.append(column(name, [value_text(each.get(name)) for each in shown], rank, 8))
+        columns.append(
+            column(name, [value_text(each.get(name)) for each in shown], rank, 8)
+        )
     earlier = len(curve) - len(shown)
     more = [f"({earlier} earlier epochs: --json)"] if earlier else []
     return ["", *table(columns, width), *more]

@@ -60,8 +60,14 @@ def trials_table(
     digits = value_digits((each.value for each in records), least=4)
     values = [value_text(each.value, digits) for each in records]
     seconds = [f"{each.seconds:.1f}" if each.ended else "" for each in records]
-    reasons = [each.reason.splitlines()[0][:90] if each.reason else "" for each in records]
-    folds = [facts.fold_of(each.repeat) for each in records] if facts and facts.folds else []
+    reasons = [
+        each.reason.splitlines()[0][:90] if each.reason else "" for each in records
+    ]
+    folds = (
+        [facts.fold_of(each.repeat) for each in records]
+        if facts and facts.folds
+        else []
+    )
     columns = [
         Column("trial", [each.short_label for each in records], right=True),
         *([Column("fold", [*map(str, folds)], right=True)] if folds else []),
@@ -86,9 +92,16 @@ def _setting_columns(records: Trials, *, wide: bool) -> list[Column]:
     schedules = [schedule_text(each) if each else "-" for each in settings]
     further = [further_text(each, varying) if each else "" for each in settings]
     return [
-        Column("optimizer", [*map("".join, zip(marks, names, strict=True))], rank=1, least=9),
         Column(
-            "rate", [rate_text(each.learning_rate) if each else "-" for each in settings], rank=2
+            "optimizer",
+            [*map("".join, zip(marks, names, strict=True))],
+            rank=1,
+            least=9,
+        ),
+        Column(
+            "rate",
+            [rate_text(each.learning_rate) if each else "-" for each in settings],
+            rank=2,
         ),
         Column("schedule", schedules, rank=3, least=8),
         Column("also", further, rank=5, least=12),

@@ -53,5 +53,8 @@ def _summary(study: str, repetitions: Sequence[Repetition]) -> str:
         )
     same = sum(each.verdict == "same" for each in repetitions)
     close = len(repetitions) - same
-    parts = [f"{same} the same" if same else "", f"{close} within the seeds' noise" * bool(close)]
+    parts = [
+        f"{same} the same" if same else "",
+        f"{close} within the seeds' noise" * bool(close),
+    ]
     return f"{study}: {trained} made again, {' and '.join(filter(None, parts))}."

@@ -67,9 +67,15 @@ def run_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
     return join_clauses(schedule_text(setting), further_text(setting, varying))
 
 
-def trial_setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
+def trial_setting_text(
+    record: TrialRecord, varying: frozenset[str] = frozenset()
+) -> str:
     """A trial's setting in one line; before it is sampled, that it is not."""
-    return "(not sampled yet)" if record.setting is None else setting_text(record.setting, varying)
+    return (
+        "(not sampled yet)"
+        if record.setting is None
+        else setting_text(record.setting, varying)
+    )
 
 
 def knob_texts(setting: Setting) -> list[str]:
@@ -77,7 +83,11 @@ def knob_texts(setting: Setting) -> list[str]:
     knobs = dict(setting.shape)
     ends = {"{} warm-up": knobs.pop("warmup", 0.0), "to {}": knobs.pop("final", 0.0)}
     return [
-        *(text.format(_percent(part)) for text, part in ends.items() if part >= _LEAST_PART),
+        *(
+            text.format(_percent(part))
+            for text, part in ends.items()
+            if part >= _LEAST_PART
+        ),
         *(f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()),
     ]
 
@@ -85,7 +95,8 @@ def knob_texts(setting: Setting) -> list[str]:
 def varying_of(records: Iterable[TrialRecord]) -> frozenset[str]:
     """What differs between settings, such as `batch_size` or the hyperparameter `adamw.beta_2`.
 
-    Yours does not count. Optimizer, rate, schedule and extra do not either: they are always shown.
+    Yours does not count. Optimizer, rate, schedule and extra do not either: they are
+    always shown.
     """
     seen: dict[str, set[float | None]] = {}
     for each in (record.setting for record in records if not record.is_yours):
@@ -149,10 +160,15 @@ def optimizer_cells(row: OptimizerRow, digits: int) -> tuple[str, ...]:
 def value_digits(values: Iterable[float | None], *, least: int = 3) -> int:
     """Digits after the point for a column of values.
 
-    They show three figures of the smallest value, and `least` digits of values below ten. Where all
-    are larger, a digit fewer for each place before the point: `45.21`, `128.4`.
+    They show three figures of the smallest value, and `least` digits of values below
+    ten. Where all are larger, a digit fewer for each place before the point: `45.21`,
+    `128.4`.
     """
-    sizes = [abs(each) for each in values if each is not None and math.isfinite(each) and each]
+    sizes = [
+        abs(each)
+        for each in values
+        if each is not None and math.isfinite(each) and each
+    ]
     if not sizes:
         return least
     order = math.floor(math.log10(min(sizes)))
@@ -182,4 +198,6 @@ def duration_text(seconds: float, minute: str = "min") -> str:
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     minutes = round(seconds / 60)
-    return f"{minutes} {minute}" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes} {minute}"
+    return f"{minutes // 60} h {minutes % 60} min"

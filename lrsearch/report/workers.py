@@ -9,7 +9,9 @@ from lrsearch.report.words import duration_text
 from lrsearch.values import Json, WorkerRecord
 
 
-def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str, Json]]:
+def worker_rows(
+    workers: Sequence[WorkerRecord], *, now: float
+) -> list[dict[str, Json]]:
     """One dict for each worker."""
     return [
         {

@@ -1,8 +1,8 @@
 """The rate of the user's own compile over the run, as far as it is known.
 
-Two sources: what the inspector saw of the schedule (`StudyFacts.yours_rates`), and the rate at each
-epoch's end that yours' training recorded. Where they differ, a callback set the rate, and the
-recorded one is what trained.
+Two sources: what the inspector saw of the schedule (`StudyFacts.yours_rates`), and the
+rate at each epoch's end that yours' training recorded. Where they differ, a callback
+set the rate, and the recorded one is what trained.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from lrsearch.values import CurvePoint, StudyFacts
 
 _SAME = 0.02  # of the peak: a recorded rate this near to the schedule's follows it
-# places of the sampled schedule around an epoch's end that may hold its rate: it may jump there
+# places of the sampled schedule around an epoch's end that may hold its rate: it may
+# jump there
 _NEAR = 1.5
 
 
@@ -32,7 +33,9 @@ class YoursSchedule:
         return max(self.rates)
 
 
-def yours_schedule(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule | None:
+def yours_schedule(
+    facts: StudyFacts, curve: Sequence[CurvePoint]
+) -> YoursSchedule | None:
     """None where neither source tells, or where the rate is zero throughout."""
     found = _from_samples(facts)
     if found is None or not _follows(found, facts, curve):
@@ -47,17 +50,23 @@ def _from_samples(facts: StudyFacts) -> YoursSchedule | None:
     if not rates:
         return None
     rates = rates if len(rates) > 1 else rates * 2
-    return YoursSchedule(parts=tuple(np.linspace(0, 1, len(rates))), rates=rates, by_epoch=False)
+    return YoursSchedule(
+        parts=tuple(np.linspace(0, 1, len(rates))), rates=rates, by_epoch=False
+    )
 
 
 def _from_curve(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule | None:
     if not curve:
         return None
-    parts, rates = zip(*((each.epoch / facts.epochs, each.rate) for each in curve), strict=True)
+    parts, rates = zip(
+        *((each.epoch / facts.epochs, each.rate) for each in curve), strict=True
+    )
     return YoursSchedule(parts=parts, rates=rates, by_epoch=True)
 
 
-def _follows(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]) -> bool:
+def _follows(
+    schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]
+) -> bool:
     """Whether every recorded rate is the schedule's.
 
     The rate at the run's end does not count: it may belong to an update after the run.
@@ -68,6 +77,10 @@ def _follows(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePo
         at = point.epoch / facts.epochs
         near = rates[np.abs(parts - at) <= reach]
         slack = _SAME * schedule.peak
-        if at < 1 and len(near) and not near.min() - slack <= point.rate <= near.max() + slack:
+        if (
+            at < 1
+            and len(near)
+            and not near.min() - slack <= point.rate <= near.max() + slack
+        ):
             return False
     return True

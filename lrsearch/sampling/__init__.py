@@ -1,7 +1,7 @@
 """What to train next, and what to stop early.
 
-Our own samplers and Optuna's over the ledger's records, and our pruning rules. Knows trials as
-records and spaces as dimensions; nothing of SQL, Keras, workers or clocks.
+Our own samplers and Optuna's over the ledger's records, and our pruning rules. Knows
+trials as records and spaces as dimensions; nothing of SQL, Keras, workers or clocks.
 """
 
 from lrsearch.sampling.learned_stopping import Seen

@@ -36,7 +36,9 @@ _NAME = "history"
 class _History(InMemoryStorage):
     """A read-only study over a list of trials."""
 
-    def __init__(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> None:
+    def __init__(
+        self, trials: Sequence[FrozenTrial], direction: StudyDirection
+    ) -> None:
         super().__init__()
         self._shown = list(trials)
         self._direction = direction
@@ -63,7 +65,9 @@ class _History(InMemoryStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         del study_id
-        trials = [trial for trial in self._shown if states is None or trial.state in states]
+        trials = [
+            trial for trial in self._shown if states is None or trial.state in states
+        ]
         return copy.deepcopy(trials) if deepcopy else trials
 
 
@@ -94,7 +98,9 @@ def frozen_trial(
 
 def constrain_trial(trial: FrozenTrial, violation: float | None) -> None:
     """Mark a trial infeasible (`violation` above 0) or feasible, or take the mark off (None)."""
-    trial.system_attrs = {} if violation is None else {"constraints:diverged": violation}
+    trial.system_attrs = (
+        {} if violation is None else {"constraints:diverged": violation}
+    )
 
 
 def sample(
@@ -107,17 +113,25 @@ def sample(
 ) -> dict[str, Any]:
     """Suggest values for trial `number`, of all of `space` at once where the sampler can.
 
-    `ask()` is not used: the trial that it creates would count as a running one of the history. The
-    space is handed in rather than inferred, so that it does not depend on which trials have ended.
+    `ask()` is not used: the trial that it creates would count as a running one of the
+    history. The space is handed in rather than inferred, so that it does not depend on
+    which trials have ended.
     """
-    study = Study(_NAME, _History(history, StudyDirection[direction.upper()]), sampler, NopPruner())
+    study = Study(
+        _NAME,
+        _History(history, StudyDirection[direction.upper()]),
+        sampler,
+        NopPruner(),
+    )
     trial = frozen_trial(number, TrialState.RUNNING, {}, {})
     searched = {name: each for name, each in sorted(space.items()) if not each.single()}
     params = dict(sampler.sample_relative(study, trial, searched))
     for name, each in searched.items():
         if name not in params:
             params[name] = sampler.sample_independent(study, trial, name, each)
-    return params | {name: _only_value(each) for name, each in space.items() if each.single()}
+    return params | {
+        name: _only_value(each) for name, each in space.items() if each.single()
+    }
 
 
 def _only_value(distribution: BaseDistribution) -> Any:

@@ -1,7 +1,7 @@
 """A Gaussian process over settings: what rates, optimizers and shapes do, learned from few trials.
 
-The covariance is fixed, not fitted: a study has too few trials to fit one. Knows points as rows of
-numbers and outcomes as scores; nothing of records, Optuna or Keras.
+The covariance is fixed, not fitted: a study has too few trials to fit one. Knows points
+as rows of numbers and outcomes as scores; nothing of records, Optuna or Keras.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ Floats: TypeAlias = NDArray[np.float64]
 SCALE_DECADES: Final = 1.0  # of the rate's effect
 _SCALE: Final = 0.5  # of every other number's effect, as a share of its range
 NOISE: Final = 0.05  # variance of one training's score; that of all scores is about 1
-_SHARED: Final = 0.5  # what two trials that differ in a hyperparameter surely have in common
+# what two trials that differ in a hyperparameter surely have in common
+_SHARED: Final = 0.5
 
-# Parts of the covariance: of the rate alone, of the optimizer, of the rate with that optimizer, and
-# so on; `shape` is warm-up, final fraction and the shape's own numbers.
+# Parts of the covariance: of the rate alone, of the optimizer, of the rate with that
+# optimizer, and so on; `shape` is warm-up, final fraction and the shape's own numbers.
 _WEIGHTS: Final = {
     "rate": 0.45,
     "optimizer": 0.2,
@@ -37,14 +38,16 @@ _WEIGHTS: Final = {
     "schedule, rate": 0.08,
     "shape, rate": 0.08,
 }
-_OTHERS: Final = 0.3  # of hyperparameters, batch sizes and the model's own values, alone
+# of hyperparameters, batch sizes and the model's own values, alone
+_OTHERS: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoder:
     """Turns points of a space into rows of numbers, a column a dimension.
 
-    The rate becomes decades, other numbers the share of their range, and choices their place.
+    The rate becomes decades, other numbers the share of their range, and choices their
+    place.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -52,12 +55,19 @@ class Encoder:
 
     def encode(self, points: Sequence[Mapping[str, Json]]) -> Floats:
         """(points, dimensions) float64."""
-        rows = [[_encoded(each, point[each.name]) for each in self.dimensions] for point in points]
-        return np.array(rows, dtype=np.float64).reshape(len(points), len(self.dimensions))
+        rows = [
+            [_encoded(each, point[each.name]) for each in self.dimensions]
+            for point in points
+        ]
+        return np.array(rows, dtype=np.float64).reshape(
+            len(points), len(self.dimensions)
+        )
 
     @property
     def rate_column(self) -> int:
-        return next(place for place, each in enumerate(self.dimensions) if each.name == RATE)
+        return next(
+            place for place, each in enumerate(self.dimensions) if each.name == RATE
+        )
 
 
 def _encoded(dimension: Dimension, value: Json) -> float:
@@ -73,7 +83,9 @@ def _encoded(dimension: Dimension, value: Json) -> float:
 
 def covariance(encoder: Encoder, one: Floats, other: Floats) -> Floats:
     """(n, m) float64 covariances of the rows of `one`, (n, d), and `other`, (m, d)."""
-    parts = dict.fromkeys(("optimizer", "schedule", "shape"), np.ones((len(one), len(other))))
+    parts = dict.fromkeys(
+        ("optimizer", "schedule", "shape"), np.ones((len(one), len(other)))
+    )
     others: list[Floats] = []
     for column, dimension in enumerate(encoder.dimensions):
         if dimension.name == RATE:
@@ -86,7 +98,9 @@ def covariance(encoder: Encoder, one: Floats, other: Floats) -> Floats:
         else:
             others.append(same)
     column = encoder.rate_column
-    rate = _matern(np.abs(one[:, column, None] - other[None, :, column]) / SCALE_DECADES)
+    rate = _matern(
+        np.abs(one[:, column, None] - other[None, :, column]) / SCALE_DECADES
+    )
     total = (
         rate
         * (
@@ -121,16 +135,20 @@ def _matern(distance: Floats) -> Floats:
 class Process:
     """The process after what was seen: `points` (n, d), their `scores` (n,), `noise` (n,).
 
-    Scores are lower for better outcomes; where nothing was seen the mean is 0, the middle.
+    Scores are lower for better outcomes; where nothing was seen the mean is 0, the
+    middle.
     """
 
-    def __init__(self, encoder: Encoder, points: Floats, scores: Floats, noise: Floats) -> None:
+    def __init__(
+        self, encoder: Encoder, points: Floats, scores: Floats, noise: Floats
+    ) -> None:
         from scipy.linalg import cho_factor, cho_solve  # late: 0.1 s
 
         self._encoder, self._points = encoder, points
         seen = covariance(encoder, points, points) + np.diag(noise)
         self._factor, _ = cho_factor(seen, lower=True)
-        self._variance = covariance(encoder, points[:1], points[:1])[0, 0]  # the same everywhere
+        # the same everywhere
+        self._variance = covariance(encoder, points[:1], points[:1])[0, 0]
         self._weights = cho_solve((self._factor, True), scores)
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
@@ -148,8 +166,9 @@ class Process:
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
     """How far below `best` a score is expected to come, (m,), less where one more adds little.
 
-    Augmented expected improvement (Huang et al. 2006, Global optimization of stochastic black-box
-    systems): the improvement is discounted by what a training's noise leaves to be learned.
+    Augmented expected improvement (Huang et al. 2006, Global optimization of stochastic
+    black-box systems): the improvement is discounted by what a training's noise leaves
+    to be learned.
     """
     from scipy.special import ndtr
 

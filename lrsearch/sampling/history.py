@@ -16,14 +16,16 @@ from lrsearch.space import AXIS, table_range
 from lrsearch.values import Direction, Setting
 
 MOST: Final = 300  # outcomes that the process sees: more cost time, and say little
-# A trial in training counts with this score, and with next to no noise: as if it had ended badly.
+# A trial in training counts with this score, and with next to no noise: as if it had
+# ended badly.
 PENDING_SCORE: Final = FLAT
 PENDING_NOISE: Final = 1e-3
-# The score of a stopped trial is a guess. With the noise of a trial that ended, the guess kept the
-# model away from where a good trial had been stopped by mistake (docs/decisions.md, pruning).
+# The score of a stopped trial is a guess. With the noise of a trial that ended, the
+# guess kept the model away from where a good trial had been stopped by mistake
+# (docs/decisions.md, pruning).
 STOPPED_NOISE: Final = 0.2
-# The range of rates grows where the best lies within NEAR_END decades of an end, to BEYOND decades
-# from the best.
+# The range of rates grows where the best lies within NEAR_END decades of an end, to
+# BEYOND decades from the best.
 NEAR_END: Final = 0.5
 BEYOND: Final = 0.7
 
@@ -31,7 +33,9 @@ BEYOND: Final = 0.7
 class History:
     """Outcomes of `trials`, and those in training."""
 
-    def __init__(self, view: SpaceView, trials: Sequence[Seen], direction: Direction) -> None:
+    def __init__(
+        self, view: SpaceView, trials: Sequence[Seen], direction: Direction
+    ) -> None:
         self._view = view
         seen = outcomes_of(trials, direction)
         rows = [view.row_of(each.setting, each.key) for each in seen]
@@ -68,7 +72,9 @@ class History:
     @cached_property
     def process(self) -> Process:
         """The process after all outcomes and pending trials."""
-        pending = np.array(self._pending).reshape(len(self._pending), self._rows.shape[1])
+        pending = np.array(self._pending).reshape(
+            len(self._pending), self._rows.shape[1]
+        )
         count = len(pending)
         return Process(
             self._view.encoder,
@@ -144,6 +150,8 @@ def _fewer(scores: Floats) -> NDArray[np.intp]:
     order = np.argsort(scores, kind="stable")
     if len(order) > MOST:
         best, rest = order[: MOST // 2], order[MOST // 2 :]
-        evenly = rest[np.linspace(0, len(rest) - 1, MOST - len(best)).round().astype(int)]
+        evenly = rest[
+            np.linspace(0, len(rest) - 1, MOST - len(best)).round().astype(int)
+        ]
         order = np.concatenate([best, evenly])
     return np.sort(order)

@@ -1,11 +1,12 @@
 """When to stop a trial early, learned from this study's own full runs.
 
-One fixed rule is free on one problem and ruinous on the next: what looks best early may end well
-or badly. So the rule takes the trials that ran to their end and ended well. It asks how many places
-they gained from this rung to their end, at most. A trial that would have to gain clearly more, to
-be among the best three, is stopped. Where early values say nothing, some good run was last at the
-rung, and no trial is stopped. Some trials run on as controls, whatever the rule says, so that the
-rule is checked all the time.
+One fixed rule is free on one problem and ruinous on the next: what looks best early may
+end well or badly. So the rule takes the trials that ran to their end and ended well. It
+asks how many places they gained from this rung to their end, at most. A trial that
+would have to gain clearly more, to be among the best three, is stopped. Where early
+values say nothing, some good run was last at the rung, and no trial is stopped. Some
+trials run on as controls, whatever the rule says, so that the rule is checked all the
+time.
 
 Pure functions of numbers.
 """
@@ -24,7 +25,8 @@ from lrsearch.values import Direction
 
 SHARES: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's updates: where its rungs lie
 GOOD: Final = 1 / 3  # of the full runs: those that ended well
-PICKED: Final = 3  # settings that a study compares by retests: what is behind them wins nothing
+# settings that a study compares by retests: what is behind them wins nothing
+PICKED: Final = 3
 MARGIN: Final = 0.6  # of the mean gap between good runs
 ONE_CONTROL_IN: Final = 20
 
@@ -35,8 +37,10 @@ class Seen:
     """A trial that reached a rung, at the time of the question."""
 
     value: float  # at the rung
-    ended: bool = False  # ran to its end or diverged; not: was stopped, failed, still runs
-    final: float | None = None  # its value at the end; None where it has none or diverged
+    # ran to its end or diverged; not: was stopped, failed, still runs
+    ended: bool = False
+    # its value at the end; None where it has none or diverged
+    final: float | None = None
 
 
 def learned_rungs(epochs: int) -> tuple[int, ...]:
@@ -57,14 +61,17 @@ def is_control(seed: int, number: int) -> bool:
     return int.from_bytes(digest[:8], "big") % ONE_CONTROL_IN == 0
 
 
-def is_too_far_behind(value: float, others: Sequence[Seen], direction: Direction) -> bool:
+def is_too_far_behind(
+    value: float, others: Sequence[Seen], direction: Direction
+) -> bool:
     """Whether a trial with `value` at this rung would need more than any good run made up.
 
-    `others` are all who reached the rung; the full runs among them alone are asked. Places are
-    shares of the other full runs that were better, at the rung or at the end; ties count for the
-    trial. The trial goes on while it is no further behind the last of the PICKED best than the
-    good run that gained most places from the rung to its end, and a margin further: MARGIN of
-    1 / (q + 1) for q good runs, since so far beyond the best of q lies, on average, the next one.
+    `others` are all who reached the rung; the full runs among them alone are asked.
+    Places are shares of the other full runs that were better, at the rung or at the
+    end; ties count for the trial. The trial goes on while it is no further behind the
+    last of the PICKED best than the good run that gained most places from the rung to
+    its end, and a margin further: MARGIN of 1 / (q + 1) for q good runs, since so far
+    beyond the best of q lies, on average, the next one.
     """
     full = [each for each in others if each.ended]
     if len(full) < FULL_RUNS:
@@ -76,7 +83,8 @@ def is_too_far_behind(value: float, others: Sequence[Seen], direction: Direction
         return False
     rivals = len(full) - 1
     gained = max(
-        bisect_left(rung, direction.cost(each.value)) - bisect_left(ends, _end(each, direction))
+        bisect_left(rung, direction.cost(each.value))
+        - bisect_left(ends, _end(each, direction))
         for each in good
     )
     limit = (PICKED - 1 + gained) / rivals + MARGIN / (len(good) + 1)

@@ -1,11 +1,12 @@
 """The sampler `auto`: a Gaussian process that knows learning rates chooses the next setting.
 
-A proposal is a function of the study's seed, the trial's number and the records. Until two outcomes
-differ, proposals are quasi-random. Each later one is the candidate with the largest expected
-improvement; every third one is the best candidate of another optimizer than the leader's. Trials
-in training count as if they had ended badly, so that proposals that are made together differ. A
-claimed trial without a setting gets one here, the same that its own worker will choose: the second
-such trial takes the second pick, in whatever order the workers ask.
+A proposal is a function of the study's seed, the trial's number and the records. Until
+two outcomes differ, proposals are quasi-random. Each later one is the candidate with
+the largest expected improvement; every third one is the best candidate of another
+optimizer than the leader's. Trials in training count as if they had ended badly, so
+that proposals that are made together differ. A claimed trial without a setting gets one
+here, the same that its own worker will choose: the second such trial takes the second
+pick, in whatever order the workers ask.
 
 Knows nothing of SQL, Keras or Optuna.
 """
@@ -27,8 +28,9 @@ from lrsearch.values import Direction, Setting, TrialRecord
 if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
-# Every third trial is the best candidate of another optimizer than the leader's. Without it one
-# optimizer had all later trials, and the best of another was never seen on one table of seven.
+# Every third trial is the best candidate of another optimizer than the leader's.
+# Without it one optimizer had all later trials, and the best of another was never seen
+# on one table of seven.
 ELSEWHERE: Final = 3
 KINDS: Final = 100  # points of the space that are candidates, each at ten rates
 
@@ -48,7 +50,9 @@ class ModelSampler:
 
     def propose(self, number: int) -> Setting:
         """The setting for trial `number`, after what was observed of the others."""
-        others = [each for each in self._trials.values() if not _is_trial(each.record, number)]
+        others = [
+            each for each in self._trials.values() if not _is_trial(each.record, number)
+        ]
         history = History(self._view, others, self._direction)
         self.note = history.range_note
         waiting = (each.record.number for each in others if _waits(each.record))
@@ -66,7 +70,8 @@ class ModelSampler:
         mean, deviation = history.process.predict(candidates.rows)
         gain = expected_improvement(mean, deviation, history.best)
         leads = candidates.has_optimizer(history.leader)
-        if number % ELSEWHERE == 0 and not leads.all():  # with one optimizer there is no other
+        # with one optimizer there is no other
+        if number % ELSEWHERE == 0 and not leads.all():
             gain = np.where(leads, -1.0, gain)
         return candidates.setting(int(gain.argmax()))
 

@@ -1,8 +1,8 @@
 """Optuna's samplers over the ledger's records.
 
-Every proposal has a fresh sampler, seeded from the study's seed and the trial's number, over the
-records in number order. CMA-ES is not among the samplers: Optuna's unpickles rows of the database.
-Knows nothing of SQL or Keras.
+Every proposal has a fresh sampler, seeded from the study's seed and the trial's number,
+over the records in number order. CMA-ES is not among the samplers: Optuna's unpickles
+rows of the database. Knows nothing of SQL or Keras.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ _VIOLATION = 1.0  # any number above 0: there is one kind of divergence
 class OptunaSampler:
     """Proposes by the sampler that `make` makes from a seed.
 
-    Divergence is a result: the sampler sees a diverged trial as complete and infeasible, with the
-    worst value of the history. Optuna's samplers never learn from a failed trial (67 to 95 % of
-    trials 11 to 60 diverged then; shown as infeasible, 2 to 41 %). A failed trial is left out. A
-    pruned one counts with its last value. A running one keeps others away from its place. Settings
-    that lie outside the space are left out too: the user's own compile may.
+    Divergence is a result: the sampler sees a diverged trial as complete and
+    infeasible, with the worst value of the history. Optuna's samplers never learn from
+    a failed trial (67 to 95 % of trials 11 to 60 diverged then; shown as infeasible, 2
+    to 41 %). A failed trial is left out. A pruned one counts with its last value. A
+    running one keeps others away from its place. Settings that lie outside the space
+    are left out too: the user's own compile may.
     """
 
     note = ""
@@ -54,9 +55,16 @@ class OptunaSampler:
         seed: int,
         make: Callable[[int], BaseSampler],
     ) -> None:
-        self._space, self._direction, self._seed, self._make = space, direction, seed, make
+        self._space, self._direction, self._seed, self._make = (
+            space,
+            direction,
+            seed,
+            make,
+        )
         self._dimensions = tuple(space.dimensions())
-        self._distributions = {each.name: _distribution(each) for each in self._dimensions}
+        self._distributions = {
+            each.name: _distribution(each) for each in self._dimensions
+        }
         self._trials: dict[int, FrozenTrial] = {}  # by number
         self._diverged: set[int] = set()
 
@@ -100,14 +108,16 @@ class OptunaSampler:
         except (LookupError, UnknownName, ValueError):
             return None
         inside = all(
-            each.name in params and _contains(each, params[each.name]) for each in self._dimensions
+            each.name in params and _contains(each, params[each.name])
+            for each in self._dimensions
         )
         return params if inside else None
 
     def _history(self, number: int) -> list[FrozenTrial]:
         """The other trials in number order, the diverged ones with the worst value.
 
-        Where one diverged, all have a constraint: the Gaussian process wants it on every trial.
+        Where one diverged, all have a constraint: the Gaussian process wants it on
+        every trial.
         """
         others = [trial for key, trial in sorted(self._trials.items()) if key != number]
         ended = [trial for trial in others if trial.state is not TrialState.RUNNING]
@@ -139,22 +149,30 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     if dimension.kind == "categorical":
         return CategoricalDistribution(dimension.choices)
     if dimension.kind == "int":
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return FloatDistribution(float(dimension.low), float(dimension.high), log=dimension.log)
+        return IntDistribution(
+            int(dimension.low), int(dimension.high), log=dimension.log
+        )
+    return FloatDistribution(
+        float(dimension.low), float(dimension.high), log=dimension.log
+    )
 
 
 def _contains(dimension: Dimension, value: Json) -> bool:
     if dimension.kind == "categorical":
         return value in dimension.choices
-    return isinstance(value, int | float) and bool(dimension.low <= value <= dimension.high)
+    return isinstance(value, int | float) and bool(
+        dimension.low <= value <= dimension.high
+    )
 
 
 def _state_and_value(record: TrialRecord) -> tuple[TrialState, float | None]:
     """How the ledger's states look to a sampler; a complete trial without a value diverged."""
-    if not record.ended:  # interrupted, or its worker was lost: the setting will run again
+    # interrupted, or its worker was lost: the setting will run again
+    if not record.ended:
         return TrialState.RUNNING, None
     pruned = record.state is LedgerState.PRUNED
     value = record.last_value if pruned else None if record.diverged else record.value
-    # Without a finite value the objective was undefined at the end; -inf would be best for ever.
+    # Without a finite value the objective was undefined at the end; -inf would be best
+    # for ever.
     finite = value if value is not None and math.isfinite(value) else None
     return TrialState.PRUNED if pruned else TrialState.COMPLETE, finite

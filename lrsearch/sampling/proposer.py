@@ -1,7 +1,7 @@
 """Proposes a trial's setting: a function of the study's seed, the trial's number and the history.
 
-A worker that restarts, or records that arrive in another order, give the same setting. Knows
-nothing of SQL or Keras.
+A worker that restarts, or records that arrive in another order, give the same setting.
+Knows nothing of SQL or Keras.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Sampler(Protocol):
     """What proposes settings.
 
-    note: a line for people about the last proposal; empty where there is nothing to say.
+    note: a line for people about the last proposal; empty where there is nothing to
+    say.
     """
 
     note: str
@@ -41,22 +42,32 @@ class Sampler(Protocol):
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "auto": ModelSampler,
-    "tpe": partial(OptunaSampler, make=lambda seed: optuna.samplers.TPESampler(seed=seed)),
-    "random": partial(OptunaSampler, make=lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "tpe": partial(
+        OptunaSampler, make=lambda seed: optuna.samplers.TPESampler(seed=seed)
+    ),
+    "random": partial(
+        OptunaSampler, make=lambda seed: optuna.samplers.RandomSampler(seed=seed)
+    ),
     "qmc": QuasiRandomSampler,
     "gp": partial(OptunaSampler, make=make_gp),
 }
 
 
 def make_sampler(
-    name: str, space: SearchSpace, *, direction: Direction, seed: int, balanced: str | None = None
+    name: str,
+    space: SearchSpace,
+    *,
+    direction: Direction,
+    seed: int,
+    balanced: str | None = None,
 ) -> Sampler:
     """The sampler of that name for a study.
 
-    Where `balanced` names a dimension, quasi-random points with equally many of its choices.
+    Where `balanced` names a dimension, quasi-random points with equally many of its
+    choices.
 
-    Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp` lacks
-    PyTorch.
+    Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp`
+    lacks PyTorch.
     """
     check_sampler(name)
     if balanced is not None:

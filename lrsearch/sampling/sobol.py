@@ -1,7 +1,7 @@
 """Quasi-random points: a trial's number is its place in one scrambled Sobol sequence.
 
-Optuna's QMCSampler counts its points in the study's row. Here the number is the count, so that
-workers need not agree on one. Knows nothing of Optuna.
+Optuna's QMCSampler counts its points in the study's row. Here the number is the count,
+so that workers need not agree on one. Knows nothing of Optuna.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class QuasiRandomSampler:
 class BalancedSampler:
     """Proposes the points of one sequence to every choice of a dimension, in turn.
 
-    Trial number n has the choice n modulo the choices, and point n divided by them: after any whole
-    round all choices have had equally many trials, at the same places of all other dimensions.
+    Trial number n has the choice n modulo the choices, and point n divided by them:
+    after any whole round all choices have had equally many trials, at the same places
+    of all other dimensions.
     """
 
     note = ""
@@ -59,13 +60,18 @@ class BalancedSampler:
         """The setting of the trial `number`."""
         index, choice = divmod(number, len(self._choices))
         point = sobol_point(self._others, index, seed=self._seed)
-        return self._space.setting_from({**point, self._balanced: self._choices[choice]})
+        return self._space.setting_from(
+            {**point, self._balanced: self._choices[choice]}
+        )
 
 
-def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> dict[str, Any]:
+def sobol_point(
+    dimensions: Sequence[Dimension], index: int, *, seed: int
+) -> dict[str, Any]:
     """Point `index` (from 0) of the sequence scrambled by `seed`, on the dimensions' own axes.
 
-    Source: Owen (1998), Scrambling Sobol' and Niederreiter-Xing points, as scipy.stats.qmc has it.
+    Source: Owen (1998), Scrambling Sobol' and Niederreiter-Xing points, as
+    scipy.stats.qmc has it.
     """
     from scipy.stats import qmc  # late: 0.4 s
 
@@ -73,7 +79,10 @@ def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> di
     if index:  # scipy refuses to go forward by 0
         engine.fast_forward(index)
     [unit] = engine.random(1)
-    return {each.name: place_on(each, float(at)) for each, at in zip(dimensions, unit, strict=True)}
+    return {
+        each.name: place_on(each, float(at))
+        for each, at in zip(dimensions, unit, strict=True)
+    }
 
 
 def place_on(dimension: Dimension, at: float) -> Any:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Reach: TypeAlias = Mapping[str, tuple[float, float]]
 """Ranges of rates on the axis, by optimizer."""
 
-RATES: Final = 10  # candidates of one kind: so many rates, one in each equal part of its range
+# candidates of one kind: so many rates, one in each equal part of its range
+RATES: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,9 +53,12 @@ class SpaceView:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.dimensions: tuple[Dimension, ...] = tuple(space.dimensions())
-        shape = {"warmup", "final"} | {name for each in SHAPES.values() for name in each.knobs}
+        shape = {"warmup", "final"} | {
+            name for each in SHAPES.values() for name in each.knobs
+        }
         self.encoder = Encoder(dimensions=self.dimensions, shape=frozenset(shape))
-        self._rows: dict[str, Floats | None] = {}  # by key; they are asked for at every proposal
+        # by key; they are asked for at every proposal
+        self._rows: dict[str, Floats | None] = {}
 
     def row_of(self, setting: Setting, key: str) -> Floats | None:
         """(dimensions,) float64; None where the setting is not of this space.
@@ -75,7 +79,8 @@ class SpaceView:
     def draw(self, chance: np.random.Generator, count: int) -> list[Setting]:
         """Settings without rates, evenly over the other dimensions."""
         names = [each.name for each in self.dimensions]
-        # A Latin hypercube (McKay et al. 1979): every optimizer and shape has its share.
+        # A Latin hypercube (McKay et al. 1979): every optimizer and shape has its
+        # share.
         order = chance.permuted(np.tile(np.arange(count), (len(names), 1)), axis=1)
         places = (order + chance.random(order.shape)) / count
         return [
@@ -92,7 +97,8 @@ class SpaceView:
         self, kinds: Sequence[Setting], reach: Reach, chance: np.random.Generator
     ) -> Candidates:
         """RATES candidates of each kind, over the whole range of its rates."""
-        ranges = np.log10([self.space.axis_range(each, reach) for each in kinds])  # (kinds, 2)
+        # of shape (kinds, 2)
+        ranges = np.log10([self.space.axis_range(each, reach) for each in kinds])
         parts = (np.arange(RATES) + chance.random((len(kinds), RATES))) / RATES
         rates = ranges[:, :1] + parts * (ranges[:, 1:] - ranges[:, :1])
         rows = self.encoder.encode([self.space.params_at(each, 1.0) for each in kinds])

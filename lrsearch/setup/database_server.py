@@ -1,8 +1,8 @@
 """Runs a private PostgreSQL server of the current user, for clusters without a database server.
 
-`start` makes PostgreSQL's data in a folder, starts the server and writes its URL, password
-included, into a file that the user alone can read. Runs PostgreSQL's own installed programs; knows
-nothing of studies and of SQLAlchemy.
+`start` makes PostgreSQL's data in a folder, starts the server and writes its URL,
+password included, into a file that the user alone can read. Runs PostgreSQL's own
+installed programs; knows nothing of studies and of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from lrsearch.errors import EnvironmentProblem, InvalidValue
 USER = "lrsearch"
 PROGRAMS = ("initdb", "pg_ctl", "psql")
 # Newest first; Debian keeps the server's programs out of PATH.
-PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
+PLACES = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,13 +45,15 @@ class DatabaseServer:
         return f"file:{self.url_file}"
 
 
-def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -> DatabaseServer:
+def start(
+    folder: Path, *, listen: str = "127.0.0.1", port: int | None = None
+) -> DatabaseServer:
     """Start the server in `folder`, which is made if needed; a running server stays as it is.
 
-    `listen` is the address to serve: 127.0.0.1 for this machine alone, a host's own address for a
-    cluster. Raises EnvironmentProblem where PostgreSQL is missing, the user is root, or the server
-    does not start. Raises InvalidValue, before anything is changed, for a folder with other files
-    and for an address of another machine.
+    `listen` is the address to serve: 127.0.0.1 for this machine alone, a host's own
+    address for a cluster. Raises EnvironmentProblem where PostgreSQL is missing, the
+    user is root, or the server does not start. Raises InvalidValue, before anything is
+    changed, for a folder with other files and for an address of another machine.
     """
     programs = find_programs()
     _refuse_root()
@@ -76,7 +82,10 @@ def stop(folder: Path) -> bool:
     if not is_running(folder):
         return False
     programs = find_programs()
-    _run([programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-m", "fast", "stop"], folder)
+    _run(
+        [programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-m", "fast", "stop"],
+        folder,
+    )
     return True
 
 
@@ -97,7 +106,9 @@ def is_running(folder: Path) -> bool:
 def _read_pid(data: Path) -> int | None:
     """Read the process number in the server's pid file; None where there is none."""
     try:
-        return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        return int(
+            (data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+        )
     except (OSError, ValueError):
         return None
 
@@ -105,7 +116,8 @@ def _read_pid(data: Path) -> int | None:
 def _is_postgres(pid: int | None) -> bool:
     """Whether a process is PostgreSQL's.
 
-    After a restart of the machine any program may have the number, and pg_ctl does not notice.
+    After a restart of the machine any program may have the number, and pg_ctl does not
+    notice.
     """
     try:
         # "postgres", and "postmaster" in older versions.
@@ -131,26 +143,33 @@ def describe(folder: Path) -> DatabaseServer:
     if found is None:
         allowed = "a folder that `lrsearch database start` made"
         raise InvalidValue("--dir", got=str(folder), allowed=allowed)
-    return DatabaseServer(folder=folder, url_file=url_file, address=found[1], port=int(found[2]))
+    return DatabaseServer(
+        folder=folder, url_file=url_file, address=found[1], port=int(found[2])
+    )
 
 
 def find_programs() -> dict[str, str]:
     """Find PostgreSQL's programs; raises EnvironmentProblem that names what to install."""
-    places = (sorted(Path("/").glob(place.lstrip("/")), reverse=True) for place in PLACES)
+    places = (
+        sorted(Path("/").glob(place.lstrip("/")), reverse=True) for place in PLACES
+    )
     folders = [str(path) for paths in places for path in paths]
     search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
     paths = {name: shutil.which(name, path=search) for name in PROGRAMS}
     found = {name: path for name, path in paths.items() if path is not None}
     if missing := [name for name in PROGRAMS if name not in found]:
         where = f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}."
-        raise EnvironmentProblem(where, fix="Install it (Debian and conda: postgresql).")
+        raise EnvironmentProblem(
+            where, fix="Install it (Debian and conda: postgresql)."
+        )
     return found
 
 
 def _refuse_root() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise EnvironmentProblem(
-            "PostgreSQL does not run as root.", fix="Start the database as an ordinary user."
+            "PostgreSQL does not run as root.",
+            fix="Start the database as an ordinary user.",
         )
 
 
@@ -159,7 +178,9 @@ def _refuse_foreign(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and names != {"password", "command.log"}:
         allowed = "a new or empty folder, or one that `lrsearch database start` made"
-        raise InvalidValue("--dir", got=str(folder), allowed=allowed, fix=f"It holds {min(names)}.")
+        raise InvalidValue(
+            "--dir", got=str(folder), allowed=allowed, fix=f"It holds {min(names)}."
+        )
 
 
 def _check_address(listen: str) -> None:
@@ -197,7 +218,8 @@ def _configure(folder: Path, *, listen: str, port: int) -> None:
         # a socket path is limited to 107 bytes; home folders on clusters exceed it
         "unix_socket_directories": "''",
         "timezone": "'UTC'",
-        "max_connections": "400",  # two per worker: a Slurm array of 150 workers, and views
+        # two per worker: a Slurm array of 150 workers, and views
+        "max_connections": "400",
     }
     text = "".join(f"{name} = {value}\n" for name, value in lines.items())
     (folder / "data" / "lrsearch.conf").write_text(text, encoding="utf-8")
@@ -213,7 +235,12 @@ def _create_database(folder: Path, programs: dict[str, str], *, port: int) -> No
     host = (folder / "data" / "lrsearch.conf").read_text(encoding="utf-8").split("'")[1]
     at = ["-h", _reachable(host), "-p", str(port), "-U", USER, "-d", "postgres"]
     base = [programs["psql"], *at, "-At", "-c"]
-    if _run([*base, "select 1 from pg_database where datname = 'lrsearch'"], folder).strip() != "1":
+    if (
+        _run(
+            [*base, "select 1 from pg_database where datname = 'lrsearch'"], folder
+        ).strip()
+        != "1"
+    ):
         _run([*base, "create database lrsearch"], folder)
 
 
@@ -222,10 +249,15 @@ def _run(command: list[str], folder: Path) -> str:
     password, environment = folder / "password", dict(os.environ)
     if password.exists():
         environment["PGPASSWORD"] = password.read_text()
-    # A file, not a pipe: the server inherits pg_ctl's output and would keep a pipe open for ever.
+    # A file, not a pipe: the server inherits pg_ctl's output and would keep a pipe open
+    # for ever.
     with (folder / "command.log").open("w+", encoding="utf-8") as output:
         done = subprocess.run(  # noqa: S603 - fixed programs
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
         )
         output.seek(0)
         text = output.read()
@@ -237,9 +269,8 @@ def _run(command: list[str], folder: Path) -> str:
 
 
 def _url(folder: Path, *, address: str, port: int) -> str:
-    return (
-        f"postgresql+psycopg://{USER}:{(folder / 'password').read_text()}@{address}:{port}/{USER}"
-    )
+    password = (folder / "password").read_text()
+    return f"postgresql+psycopg://{USER}:{password}@{address}:{port}/{USER}"
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -23,7 +23,8 @@ class Machine:
     gpus: tuple[Gpu, ...]
     cores: int  # cores that this process may use
     memory_mib: int | None  # free now
-    doubt: str = ""  # why nobody can say which GPUs CUDA would take; `gpus` is empty then
+    # why nobody can say which GPUs CUDA would take; `gpus` is empty then
+    doubt: str = ""
 
 
 def inspect_machine(environ: Mapping[str, str] | None = None) -> Machine:
@@ -33,19 +34,23 @@ def inspect_machine(environ: Mapping[str, str] | None = None) -> Machine:
     found = () if visible is not None and not visible.strip() else list_gpus()
     doubt = doubt_order(found, visible, environ.get("CUDA_DEVICE_ORDER", ""))
     gpus = () if doubt else select_visible(found, visible)
-    return Machine(gpus=gpus, cores=usable_cores(), memory_mib=free_memory_mib(), doubt=doubt)
+    return Machine(
+        gpus=gpus, cores=usable_cores(), memory_mib=free_memory_mib(), doubt=doubt
+    )
 
 
 def doubt_order(found: Sequence[Gpu], visible: str | None, order: str) -> str:
     """Say why a number in CUDA_VISIBLE_DEVICES does not say which card; empty where it does.
 
-    By default CUDA counts the fastest card first, and nvidia-smi by the bus. Where the cards
-    differ, a number means one card to CUDA and may mean another to us.
+    By default CUDA counts the fastest card first, and nvidia-smi by the bus. Where the
+    cards differ, a number means one card to CUDA and may mean another to us.
     """
     cards = {gpu.name.partition(CUT)[0] for gpu in found}
     if visible is None or order == "PCI_BUS_ID" or len(cards) <= 1:
         return ""
-    numbers = {int(each) for each in map(str.strip, visible.split(",")) if _is_index(each)}
+    numbers = {
+        int(each) for each in map(str.strip, visible.split(",")) if _is_index(each)
+    }
     if not numbers or numbers >= {gpu.index for gpu in found}:
         return ""
     return (
@@ -57,15 +62,18 @@ def doubt_order(found: Sequence[Gpu], visible: str | None, order: str) -> str:
 def select_visible(found: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
     """Select the GPUs that CUDA_VISIBLE_DEVICES names, and count them anew in its order.
 
-    An entry is an index, or a UUID or its beginning. As CUDA does, stop at the first entry that
-    names nothing or is not of the first one's kind, and see no GPU at all where one is named twice
-    (tried with a driver of version 580). A card that is cut into MIG slices stands for its first
-    slice, which is not tried on such a card. Entries of slices that nobody listed are not checked.
+    An entry is an index, or a UUID or its beginning. As CUDA does, stop at the first
+    entry that names nothing or is not of the first one's kind, and see no GPU at all
+    where one is named twice (tried with a driver of version 580). A card that is cut
+    into MIG slices stands for its first slice, which is not tried on such a card.
+    Entries of slices that nobody listed are not checked.
     """
     if visible is None:
         return tuple(replace(gpu, index=index) for index, gpu in enumerate(found))
     entries = [entry.strip() for entry in visible.split(",")]
-    same_kind = takewhile(lambda each: _is_index(each) == _is_index(entries[0]), entries)
+    same_kind = takewhile(
+        lambda each: _is_index(each) == _is_index(entries[0]), entries
+    )
     named = (_find_gpu(found, entry) for entry in same_kind)
     chosen = [gpu for gpu in takewhile(lambda gpu: gpu is not None, named) if gpu]
     if len({gpu.uuid for gpu in chosen}) < len(chosen):
@@ -82,7 +90,9 @@ def _find_gpu(found: Sequence[Gpu], entry: str) -> Gpu | None:
         return next((gpu for gpu in found if gpu.index == int(entry)), None)
     if not re.fullmatch(r"(GPU|MIG)-.+", entry, re.IGNORECASE):
         return None
-    named = [gpu for gpu in found if _begins(gpu.uuid, entry) or _begins(gpu.card, entry)]
+    named = [
+        gpu for gpu in found if _begins(gpu.uuid, entry) or _begins(gpu.card, entry)
+    ]
     if not named and entry.startswith("MIG-"):
         return Gpu(index=0, uuid=entry, name="MIG slice", memory_mib=None)
     cards = {gpu.card or gpu.uuid for gpu in named}
@@ -109,13 +119,25 @@ def choose_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
         return ()
     _check_order(machine)
     kind, _, indexes = devices.partition(":")
-    parts = [part.strip().removeprefix("gpu:") for part in indexes.split(",")] if indexes else []
-    if kind != "gpu" or (":" in devices and not parts) or not all(part.isdigit() for part in parts):
-        raise InvalidValue("--devices", got=devices, allowed="cpu, gpu, or gpu:0,1 and the like")
+    parts = (
+        [part.strip().removeprefix("gpu:") for part in indexes.split(",")]
+        if indexes
+        else []
+    )
+    if (
+        kind != "gpu"
+        or (":" in devices and not parts)
+        or not all(part.isdigit() for part in parts)
+    ):
+        raise InvalidValue(
+            "--devices", got=devices, allowed="cpu, gpu, or gpu:0,1 and the like"
+        )
     wanted = [int(part) for part in parts] or [gpu.index for gpu in machine.gpus]
     if len(set(wanted)) != len(wanted):
         fix = "Give --per-device to share one."
-        raise InvalidValue("--devices", got=devices, allowed="each device once", fix=fix)
+        raise InvalidValue(
+            "--devices", got=devices, allowed="each device once", fix=fix
+        )
     there = {gpu.index: gpu for gpu in machine.gpus}
     missing = [index for index in wanted if index not in there]
     if missing or not wanted:

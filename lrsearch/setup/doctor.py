@@ -36,7 +36,12 @@ class Check:
         return not self.fix
 
     def to_json(self) -> dict[str, Json]:
-        return {"name": self.name, "well": self.well, "text": self.text, "fix": self.fix}
+        return {
+            "name": self.name,
+            "well": self.well,
+            "text": self.text,
+            "fix": self.fix,
+        }
 
 
 def diagnose(options: MachineOptions, study_file: Path | None) -> Iterator[Check]:
@@ -68,7 +73,9 @@ def _split_version(version: str) -> tuple[int, ...]:
 
 
 def _describe_devices(machine: Machine, plan: SlotPlan) -> str:
-    gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
+    gpus = (
+        ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
+    )
     names = ", ".join(each.name for each in plan.slots)
     return f"{gpus}; {count_text(machine.cores, 'CPU core')}; {plan} ({names})"
 
@@ -136,7 +143,9 @@ def _check_gpu(slot: Slot, report: dict[str, Json]) -> Check:
     return Check(name="tensorflow", text=text, fix=f"TensorFlow sees no GPU: {install}")
 
 
-def _check_memory(machine: Machine, slots: tuple[Slot, ...], report: dict[str, Json]) -> Check:
+def _check_memory(
+    machine: Machine, slots: tuple[Slot, ...], report: dict[str, Json]
+) -> Check:
     """Compare the memory of all workers, TensorFlow and the data included, with the free memory."""
     each, free = max(CPU_WORKER_MIB, report["peak_mib"]), machine.memory_mib
     needed = round(each * len(slots))
@@ -144,5 +153,7 @@ def _check_memory(machine: Machine, slots: tuple[Slot, ...], report: dict[str, J
     if free is None:
         return Check(name="memory", text=f"{text}; what is free is not known here")
     text = f"{text} ({report['data_mib']:.0f} MiB of data in each), {free} MiB free"
-    fix = "" if needed <= free else f"Start fewer: --workers {max(1, int(free // each))}"
+    fix = (
+        "" if needed <= free else f"Start fewer: --workers {max(1, int(free // each))}"
+    )
     return Check(name="memory", text=text, fix=fix)

@@ -22,7 +22,8 @@ _PROC = Path("/proc/driver/nvidia/gpus")
 class Gpu:
     """A GPU, or a MIG slice of one, as CUDA sees it under this environment."""
 
-    # Among the visible ones, as TensorFlow counts them; before that, nvidia-smi's number.
+    # Among the visible ones, as TensorFlow counts them; before that, nvidia-smi's
+    # number.
     index: int
     uuid: str  # what CUDA_VISIBLE_DEVICES takes
     name: str
@@ -66,8 +67,13 @@ def cut_slices(gpus: Sequence[Gpu], listed: str) -> tuple[Gpu, ...]:
         elif match := _SLICE.match(line.strip()):
             of = next((gpu for gpu in gpus if gpu.uuid == card), None)
             if of is not None:
-                name, memory = f"{of.name}{CUT}{match['profile']}", _slice_mib(match["profile"])
-                made = replace(of, uuid=match["uuid"], name=name, memory_mib=memory, card=card)
+                name, memory = (
+                    f"{of.name}{CUT}{match['profile']}",
+                    _slice_mib(match["profile"]),
+                )
+                made = replace(
+                    of, uuid=match["uuid"], name=name, memory_mib=memory, card=card
+                )
                 slices.setdefault(card, []).append(made)
     return tuple(each for gpu in gpus for each in slices.get(gpu.uuid, [gpu]))
 
@@ -75,7 +81,8 @@ def cut_slices(gpus: Sequence[Gpu], listed: str) -> tuple[Gpu, ...]:
 def _slice_mib(profile: str) -> int | None:
     """A slice's memory by its profile (`3g.20gb`), in decimal gigabytes, a little less than it has.
 
-    None for a part of a slice (`1c.3g.20gb`), which shares the memory with its neighbours.
+    None for a part of a slice (`1c.3g.20gb`), which shares the memory with its
+    neighbours.
     """
     match = re.fullmatch(r"\d+g\.(\d+)gb\S*", profile)
     return int(match[1]) * 10**9 // 2**20 if match else None
@@ -94,7 +101,8 @@ def _from_smi() -> tuple[Gpu, ...]:
     if not cut:
         return gpus
     sliced = cut_slices(gpus, _ask_smi("-L") or "")
-    return tuple(gpu for gpu in sliced if gpu.uuid not in cut)  # a card without slices is no device
+    # a card without slices is no device
+    return tuple(gpu for gpu in sliced if gpu.uuid not in cut)
 
 
 def _modes(text: str) -> Iterator[tuple[str, str]]:
@@ -112,9 +120,14 @@ def _ask_smi(*arguments: str) -> str | None:
         return None
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed program
-            [program, *arguments], capture_output=True, text=True, timeout=20, check=False
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):  # a hung driver must not hang the CPU's work
+    except (OSError, subprocess.TimeoutExpired):
+        # a hung driver must not hang the CPU's work
         return None
     return answer.stdout if answer.returncode == 0 else None
 

@@ -1,9 +1,9 @@
 """Divides a machine into slots, with the reason for the division.
 
-A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment
-binds the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per
-core, or fewer where memory is short or trials are few; the workers divide the threads. Knows
-nothing of studies.
+A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's
+environment binds the worker to its slot before TensorFlow loads. A machine without GPUs
+gets one worker per core, or fewer where memory is short or trials are few; the workers
+divide the threads. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from lrsearch.options import MachineOptions
 from lrsearch.setup.devices import Machine, choose_gpus
 from lrsearch.setup.nvidia import Gpu
 
-OVERHEAD_MIB = 614  # 0.6 GiB per process for CUDA's context and libraries, on a shared GPU
-# 0.8 GiB: TensorFlow, a small data set and reserve. The system kills workers that do not fit.
+# 0.6 GiB per process for CUDA's context and libraries, on a shared GPU
+OVERHEAD_MIB = 614
+# 0.8 GiB: TensorFlow, a small data set and reserve. The system kills workers that do
+# not fit.
 CPU_WORKER_MIB = 819
 _GROWS = "TF_FORCE_GPU_ALLOW_GROWTH"
 
@@ -43,7 +45,11 @@ def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
 
     TensorFlow's log messages are off unless `environ` asks for them.
     """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     kept = {name: value for name, value in environ.items() if name not in slot.unset}
     return {**quiet, **kept, **slot.env}
 
@@ -75,9 +81,10 @@ def plan_slots(
 ) -> SlotPlan:
     """Divide `machine` into slots.
 
-    `trials` is the number of trials to train, where it is known. `kept` is the number of threads
-    that the study's CPU workers had: a trial resumes bitwise only under the same number. Raises
-    DeviceProblem where a device does not exist, InvalidValue for contradictory options.
+    `trials` is the number of trials to train, where it is known. `kept` is the number
+    of threads that the study's CPU workers had: a trial resumes bitwise only under the
+    same number. Raises DeviceProblem where a device does not exist, InvalidValue for
+    contradictory options.
     """
     asked = asked or MachineOptions()
     gpus = choose_gpus(machine, asked.devices)
@@ -93,7 +100,7 @@ def plan_slots(
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
 
-# -- CPU cores -------------------------------------------------------------------------------------
+# -- CPU cores -------------------------------------------------------------------------
 
 
 def _cpu_plan(
@@ -107,10 +114,14 @@ def _cpu_plan(
         return replace(free, reason=f"{free.reason}; {warning}")
     same = _divide_cores(machine, replace(asked, threads=kept), trials=trials)
     why = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
-    return replace(same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why)
+    return replace(
+        same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why
+    )
 
 
-def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None) -> SlotPlan:
+def _divide_cores(
+    machine: Machine, asked: MachineOptions, *, trials: int | None
+) -> SlotPlan:
     count, reason = _cpu_workers(machine, asked, trials)
     threads = asked.threads or max(1, machine.cores // count)
     env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
@@ -119,15 +130,21 @@ def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None
     return SlotPlan(slots=slots, reason=reason)
 
 
-def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
+def _cpu_workers(
+    machine: Machine, asked: MachineOptions, trials: int | None
+) -> tuple[int, str]:
     """The number of workers that cores, memory and trials allow, and the limit that decides.
 
     Where limits are equal, the first one decides.
     """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
-        return asked.workers, ", ".join(filter(None, [f"--workers {asked.workers}", threads]))
-    limits = [(max(1, machine.cores // (asked.threads or 1)), threads or "one per core")]
+        return asked.workers, ", ".join(
+            filter(None, [f"--workers {asked.workers}", threads])
+        )
+    limits = [
+        (max(1, machine.cores // (asked.threads or 1)), threads or "one per core")
+    ]
     if machine.memory_mib is not None:
         free = f"{machine.memory_mib / 1024:.1f} GiB of memory are free"
         room = max(1, machine.memory_mib // CPU_WORKER_MIB)
@@ -137,7 +154,7 @@ def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) ->
     return min(limits, key=lambda limit: limit[0])
 
 
-# -- GPUs ------------------------------------------------------------------------------------------
+# -- GPUs ------------------------------------------------------------------------------
 
 
 def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
@@ -146,24 +163,42 @@ def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> S
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
     # Every GPU gets a first worker before any gets a second.
-    places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]
+    places = [(gpu, part) for part in range(share) for gpu in gpus][
+        : asked.workers or None
+    ]
     threads = asked.threads or max(1, machine.cores // len(places))
-    sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
-    options = {name: getattr(asked, name) for name in ("workers", "per_device", "threads")}
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value]
+    sharing = {
+        gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus
+    }
+    options = {
+        name: getattr(asked, name) for name in ("workers", "per_device", "threads")
+    }
+    words = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in options.items()
+        if value
+    ]
     slots = (_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
     return SlotPlan(slots=tuple(slots), reason=", ".join(words) or "one per GPU")
 
 
-def _group_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
+def _group_plan(
+    machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions
+) -> SlotPlan:
     """Give each worker several GPUs, for models under a MirroredStrategy."""
     each = asked.gpus_per_trial or 1
     groups = [gpus[at : at + each] for at in range(0, len(gpus) - each + 1, each)]
     _check_groups(gpus, groups, asked)
     groups = groups[: asked.workers or None]
     threads = asked.threads or max(1, machine.cores // len(groups))
-    options = {name: getattr(asked, name) for name in ("gpus_per_trial", "workers", "threads")}
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value]
+    options = {
+        name: getattr(asked, name) for name in ("gpus_per_trial", "workers", "threads")
+    }
+    words = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in options.items()
+        if value
+    ]
     if left := [f"gpu:{gpu.index}" for gpu in gpus[len(groups) * each :]]:
         words.append(f"{', '.join(left)} left over")
     slots = (_group_slot(group, threads) for group in groups)
@@ -178,16 +213,20 @@ def _check_groups(
     if asked.per_device is not None:
         fix = "Leave one of the two out."
         allowed = "left out beside --gpus-per-trial"
-        raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
+        raise InvalidValue(
+            "--per-device", got=asked.per_device, allowed=allowed, fix=fix
+        )
     if sliced := next((gpu for gpu in gpus if gpu.uuid.startswith("MIG-")), None):
-        # CUDA lets a process use several slices since driver 570 only (NVIDIA's MIG guide).
+        # CUDA lets a process use several slices since driver 570 only (NVIDIA's MIG
+        # guide).
         what = f"gpu:{sliced.index} is a MIG slice, and a worker trains on one slice"
         raise DeviceProblem(f"{what}.", fix="Leave --gpus-per-trial out.")
     if not groups:
         have = count_text(len(gpus), "GPU")
         fix = f"Give --gpus-per-trial {len(gpus)} or less."
         raise DeviceProblem(
-            f"--gpus-per-trial {each} needs {each} GPUs; this machine shows {have}.", fix=fix
+            f"--gpus-per-trial {each} needs {each} GPUs; this machine shows {have}.",
+            fix=fix,
         )
     if asked.workers is not None and asked.workers > len(groups):
         allowed = f"at most {len(groups)}, with {each} of {len(gpus)} GPUs each"
@@ -209,15 +248,19 @@ def _gpu_env(visible: str, threads: int) -> dict[str, str]:
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
     """Make the slot of a worker on a GPU.
 
-    A worker alone on a GPU may let its memory grow; workers that share one have a hard limit each.
-    TensorFlow refuses both at once.
+    A worker alone on a GPU may let its memory grow; workers that share one have a hard
+    limit each. TensorFlow refuses both at once.
     """
     env = _gpu_env(gpu.uuid, threads)
     if sharing == 1:
-        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {_GROWS: "true"})
+        return Slot(
+            name=f"gpu:{gpu.index}", threads=threads, env=env | {_GROWS: "true"}
+        )
     if gpu.memory_mib is None:
         what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
-        raise DeviceProblem(f"{what}, so it cannot be shared.", fix="Leave --per-device out.")
+        raise DeviceProblem(
+            f"{what}, so it cannot be shared.", fix="Leave --per-device out."
+        )
     limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
     if limit < OVERHEAD_MIB:
         little = f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers."

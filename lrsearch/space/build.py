@@ -30,9 +30,9 @@ def build_optimizer(
     """The setting's Keras optimizer with its schedule.
 
     `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema,
-    loss_scale_factor, ...). `model` lets Muon leave out the output layer, which it must not
-    orthogonalise. With `learning_rate`, the rate is a variable in place of the schedule, for
-    whoever feeds it.
+    loss_scale_factor, ...). `model` lets Muon leave out the output layer, which it must
+    not orthogonalise. With `learning_rate`, the rate is a variable in place of the
+    schedule, for whoever feeds it.
     """
     spec = find_optimizer(setting.optimizer)
     arguments = keras_arguments(setting, accumulation, carried or {})
@@ -64,7 +64,10 @@ def keras_class(optimizer: str) -> Any:
     if found is None:
         allowed = f"an optimizer that Keras {keras.__version__} has"
         raise InvalidValue(
-            "optimizers", got=optimizer, allowed=allowed, fix="Update it: pip install -U keras"
+            "optimizers",
+            got=optimizer,
+            allowed=allowed,
+            fix="Update it: pip install -U keras",
         )
     return found
 
@@ -86,9 +89,12 @@ def keras_arguments(
 def _hyper(setting: Setting) -> dict[str, float]:
     hyper = dict(setting.hyper)
     independent = hyper.pop("independent_weight_decay", 0.0)
-    # Keras multiplies the decay by the rate: divided by the peak, it follows the schedule's shape
-    # alone
+    # Keras multiplies the decay by the rate: divided by the peak, it follows the
+    # schedule's shape alone
     if independent:
         hyper["weight_decay"] = independent / setting.learning_rate
-    # A decay of zero is left out: Keras would add a useless multiplication to every update.
-    return {name: value for name, value in hyper.items() if name != "weight_decay" or value}
+    # A decay of zero is left out: Keras would add a useless multiplication to every
+    # update.
+    return {
+        name: value for name, value in hyper.items() if name != "weight_decay" or value
+    }

@@ -1,8 +1,8 @@
 """Keras objects as JSON, and the Python that makes them.
 
-A call is `{"class": PATH, "arguments": {...}}`. An object of a class that the user registered with
-Keras is `{"registered": ...}`, in the form that Keras serialises. Knows text alone;
-`lrsearch.engine.own_optimizer` makes calls from objects.
+A call is `{"class": PATH, "arguments": {...}}`. An object of a class that the user
+registered with Keras is `{"registered": ...}`, in the form that Keras serialises. Knows
+text alone; `lrsearch.engine.own_optimizer` makes calls from objects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from lrsearch.values import Json
 def code_of(call: Json) -> str:
     """The expression that makes the object, or the plain value itself."""
     if isinstance(call, Mapping) and "class" in call:
-        arguments = (f"{name}={code_of(each)}" for name, each in call["arguments"].items())
+        arguments = (
+            f"{name}={code_of(each)}" for name, each in call["arguments"].items()
+        )
         return f"{call['class']}({', '.join(arguments)})"
     if isinstance(call, Mapping):
         return f"keras.saving.deserialize_keras_object({call['registered']!r})"

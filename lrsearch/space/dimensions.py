@@ -42,7 +42,9 @@ class Dimension:
 
 def knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimension:
     kind = "int" if knob.whole else "float"
-    return Dimension(name=name, kind=kind, low=between[0], high=between[1], log=knob.log)
+    return Dimension(
+        name=name, kind=kind, low=between[0], high=between[1], log=knob.log
+    )
 
 
 def extra_dimension(name: str, value: Any) -> Dimension:
@@ -56,12 +58,31 @@ def extra_dimension(name: str, value: Any) -> Dimension:
         and value[0] < value[1]
     ):
         whole = all(isinstance(each, int) for each in value)
-        return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
+        return Dimension(
+            name=name, kind="int" if whole else "float", low=value[0], high=value[1]
+        )
     raise InvalidValue(
-        f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices"
+        f"extra[{name!r}]",
+        got=value,
+        allowed="a (low, high) pair of numbers or a list of choices",
     )
 
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a finite number, which a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def extra_from_json(value: Json) -> Any:
+    """A value of `extra` from the command line's {"between": [low, high]} or {"choices": [...]}."""
+    return tuple(value["between"]) if "between" in value else list(value["choices"])
+
+
+def fixed_or(given: float | Range, sampled: float | None) -> float:
+    if not isinstance(given, tuple):
+        return given
+    return float(given[0] if sampled is None else sampled)

@@ -1,7 +1,8 @@
 """The table of optimizers: reference rates, usual rates, and what else can be searched.
 
-Knows nothing of Keras; `build` makes the objects. Rates are those of a constant schedule, for the
-study's base batch size; `axis` has the factors for other schedules, batch sizes and momenta.
+Knows nothing of Keras; `build` makes the objects. Rates are those of a constant
+schedule, for the study's base batch size; `axis` has the factors for other schedules,
+batch sizes and momenta.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from lrsearch.values import Json
 class OptimizerSpec:
     """One row of the table.
 
-    `keras` is the class in keras.optimizers, `fixed` its arguments that define the optimizer.
+    `keras` is the class in keras.optimizers, `fixed` its arguments that define the
+    optimizer.
     """
 
     name: str
@@ -29,10 +31,13 @@ class OptimizerSpec:
     high: float
     hyper: Mapping[str, Knob] = field(default_factory=dict)
     fixed: Mapping[str, Json] = field(default_factory=dict)
-    batch_exponent: float = 0.5  # the reference rate grows as (batch / base batch) ** this
+    # the reference rate grows as (batch / base batch) ** this
+    batch_exponent: float = 0.5
     clamp: float = math.inf  # Keras trains at no higher rate, whatever it is given
-    averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
-    # whether the best rate falls as 1 - momentum: an update is about rate / (1 - momentum) long
+    # evaluated at averaged weights, which differ from those it trains
+    averaged: bool = False
+    # whether the best rate falls as 1 - momentum: an update is about rate / (1 -
+    # momentum) long
     momentum_lengthens: bool = False
 
     def batch_scale(self, batch_size: int | None, base: int | None) -> float:
@@ -40,7 +45,9 @@ class OptimizerSpec:
 
         The factor is linear for plain gradients, a square root for adaptive optimizers.
         """
-        return (batch_size / base) ** self.batch_exponent if batch_size and base else 1.0
+        return (
+            (batch_size / base) ** self.batch_exponent if batch_size and base else 1.0
+        )
 
     def momentum_scale(self, hyper: Mapping[str, float]) -> float:
         """The factor from the reference rate, at the default momentum, to that of `hyper`."""
@@ -56,7 +63,8 @@ _BETA_2 = Knob(default=0.999, low=0.9, high=0.9999)
 _EPSILON = Knob(default=1e-7, low=1e-10, high=1e-3, log=True)
 _MOMENTUM = Knob(default=0.9, low=0.5, high=0.99)
 _ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON}
-# a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
+# a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section
+# 3)
 _INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
 # For a setting without decay: where the argument is left out, Keras takes 0.004.
 _NO_DECAY = {"weight_decay": 0.0}
@@ -67,20 +75,30 @@ def _spec(
 ) -> OptimizerSpec:
     if more.pop("decays", True):
         decay = hyper.get("weight_decay", _DECAY)
-        hyper = {**hyper, "weight_decay": decay, "independent_weight_decay": _INDEPENDENT}
-    # Rates two decades below the reference crawl; those one and a half above it mostly diverge
-    # (docs/decisions.md).
+        hyper = {
+            **hyper,
+            "weight_decay": decay,
+            "independent_weight_decay": _INDEPENDENT,
+        }
+    # Rates two decades below the reference crawl; those one and a half above it mostly
+    # diverge (docs/decisions.md).
     low, high = more.pop("low", reference * 1e-2), more.pop("high", reference * 30)
     return OptimizerSpec(
-        name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more
+        name=name,
+        keras=keras,
+        reference=reference,
+        low=low,
+        high=high,
+        hyper=hyper,
+        **more,
     )
 
 
 OPTIMIZERS: dict[str, OptimizerSpec] = {
     each.name: each
     for each in (
-        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square
-        # root for normalised ones (Malladi 2022).
+        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal
+        # 2017), a square root for normalised ones (Malladi 2022).
         _spec("sgd", "SGD", 1e-1, {}, batch_exponent=1.0),
         _spec(
             "momentum",
@@ -99,13 +117,16 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             batch_exponent=1.0,
             momentum_lengthens=True,
         ),
-        # Keras' default of 0.001 is thirty times below what six of our problems ask for.
+        # Keras' default of 0.001 is thirty times below what six of our problems ask
+        # for.
         _spec(
             "adagrad",
             "Adagrad",
             3e-2,
             {
-                "initial_accumulator_value": Knob(default=0.1, low=1e-3, high=1.0, log=True),
+                "initial_accumulator_value": Knob(
+                    default=0.1, low=1e-3, high=1.0, log=True
+                ),
                 "epsilon": _EPSILON,
             },
         ),
@@ -130,8 +151,8 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
         ),
         _spec("nadam", "Nadam", 1e-3, _ADAM),
         _spec("adamax", "Adamax", 2e-3, _ADAM),
-        # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at
-        # all: 1).
+        # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no
+        # rate at all: 1).
         _spec(
             "adadelta",
             "Adadelta",
@@ -146,8 +167,12 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "Ftrl",
             5e-2,
             {
-                "l1_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
-                "l2_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
+                "l1_regularization_strength": Knob(
+                    default=0.0, low=1e-6, high=1e-1, log=True
+                ),
+                "l2_regularization_strength": Knob(
+                    default=0.0, low=1e-6, high=1e-1, log=True
+                ),
             },
             decays=False,
         ),
@@ -161,8 +186,8 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             },
         ),
         _spec("lamb", "Lamb", 2e-3, _ADAM),
-        # Keras clamps the rate to 1/sqrt(t): rates above 1 are all the same, and a rate above 0.3
-        # differs from 0.3 in the first ten updates alone.
+        # Keras clamps the rate to 1/sqrt(t): rates above 1 are all the same, and a rate
+        # above 0.3 differs from 0.3 in the first ten updates alone.
         _spec(
             "adafactor",
             "Adafactor",

@@ -1,9 +1,9 @@
 """Schedule shapes: pure functions from an update's index to a multiplier of the peak learning rate.
 
-Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that is NumPy here
-and keras.ops in the Keras schedule. Every shape is a function of progress over the run; warm-up and
-the final fraction lie over every shape alike. `rates` is the reference that every engine and export
-is held against, to 1e-6 of the peak.
+Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that
+is NumPy here and keras.ops in the Keras schedule. Every shape is a function of progress
+over the run; warm-up and the final fraction lie over every shape alike. `rates` is the
+reference that every engine and export is held against, to 1e-6 of the peak.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from lrsearch.values import Setting
 Array = NDArray[np.float64]
 Knobs = Mapping[str, float]
 Curve = Callable[[Any, Any, Knobs], Any]  # (xp, progress in [0, 1), knobs) -> 1..0
-Rise = Callable[[Knobs], float]  # knobs -> the progress after which the curve never rises again
+# knobs -> the progress after which the curve never rises again
+Rise = Callable[[Knobs], float]
 
-RATIO = 0.01  # the end of a hyperbola or an exponential, which never reaches zero by itself
+# the end of a hyperbola or an exponential, which never reaches zero by itself
+RATIO = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,8 @@ def _exponential(xp: Any, p: Any, _k: Knobs) -> Any:
 
 
 def _step(xp: Any, p: Any, k: Knobs) -> Any:
-    # Equal parts of the run, each a tenth of the one before: He et al. 2016 divide by 10.
+    # Equal parts of the run, each a tenth of the one before: He et al. 2016 divide by
+    # 10.
     return 0.1 ** xp.floor(p * (k["drops"] + 1))
 
 
@@ -80,7 +83,9 @@ def _inverse_sqrt(xp: Any, p: Any, _k: Knobs) -> Any:
 def _one_cycle(xp: Any, p: Any, k: Knobs) -> Any:
     rise = k["rise"]
     up = 0.5 * (1 - xp.cos(math.pi * p / rise))
-    return xp.where(p < rise, RATIO + (1 - RATIO) * up, _cosine(xp, (p - rise) / (1 - rise), k))
+    return xp.where(
+        p < rise, RATIO + (1 - RATIO) * up, _cosine(xp, (p - rise) / (1 - rise), k)
+    )
 
 
 def _warmup_stable_decay(xp: Any, p: Any, k: Knobs) -> Any:
@@ -98,7 +103,12 @@ _CYCLES = Knob(default=3, low=2, high=8, whole=True)
 SHAPES: dict[str, Shape] = {
     each.name: each
     for each in (
-        Shape(name="constant", summary="the peak rate throughout", curve=_constant, falls=False),
+        Shape(
+            name="constant",
+            summary="the peak rate throughout",
+            curve=_constant,
+            falls=False,
+        ),
         Shape(name="linear", summary="straight down", curve=_linear),
         Shape(
             name="polynomial",
@@ -126,7 +136,9 @@ SHAPES: dict[str, Shape] = {
             knobs={"drops": Knob(default=2, low=1, high=4, whole=True)},
         ),
         Shape(
-            name="inverse_time", summary="a hyperbola in time, to a hundredth", curve=_inverse_time
+            name="inverse_time",
+            summary="a hyperbola in time, to a hundredth",
+            curve=_inverse_time,
         ),
         Shape(
             name="inverse_sqrt",
@@ -172,9 +184,9 @@ def warmup_steps(setting: Setting, total_steps: int) -> int:
 def rise_of(setting: Setting) -> float:
     """The fraction of the run after which the rate never rises again.
 
-    Warm-up comes first, then the shape's own rise. The fraction is 1 where the rate rises to the
-    end (cyclic, restarts), and for a schedule that is not ours. Before this fraction, values of
-    different schedules do not compare.
+    Warm-up comes first, then the shape's own rise. The fraction is 1 where the rate
+    rises to the end (cyclic, restarts), and for a schedule that is not ours. Before
+    this fraction, values of different schedules do not compare.
     """
     if setting.schedule not in SHAPES:
         return 1.0
@@ -189,7 +201,8 @@ def multiplier_of(xp: Any, setting: Setting, index: Any, total_steps: int) -> An
     """
     shape, warm = find_shape(setting.schedule), warmup_steps(setting, total_steps)
     within = xp.minimum(index, total_steps - 1.0)
-    # The decay begins where the warm-up ends, so that the peak is reached whatever the warm-up.
+    # The decay begins where the warm-up ends, so that the peak is reached whatever the
+    # warm-up.
     progress = xp.maximum(within - warm, 0.0 * within) / (total_steps - warm)
     final = setting.shape.get("final", 0.0) if shape.falls else 0.0
     body = final + (1 - final) * shape.curve(xp, progress, setting.shape)
@@ -201,7 +214,9 @@ def rates(setting: Setting, total_steps: int) -> Array:
     if total_steps < 1:
         raise InvalidValue("total_steps", got=total_steps, allowed="at least 1")
     return setting.learning_rate * np.asarray(
-        multiplier_of(np, setting, np.arange(total_steps, dtype=np.float64), total_steps)
+        multiplier_of(
+            np, setting, np.arange(total_steps, dtype=np.float64), total_steps
+        )
     )
 
 

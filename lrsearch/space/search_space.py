@@ -1,9 +1,9 @@
 """The search space: what a study tries, as a flat list of dimensions and as settings.
 
-Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers and
-schedules (`lr_over_reference`, see `axis`); people see real peak rates. Every knob is
-sampled in every trial and made canonical where it has no effect, so that the distributions never
-change (docs/decisions.md).
+Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all
+optimizers and schedules (`lr_over_reference`, see `axis`); people see real peak rates.
+Every knob is sampled in every trial and made canonical where it has no effect, so that
+the distributions never change (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.space.axis import AXIS, RATE, rate_range, table_range, unit_rate
+from lrsearch.space.axis import AXIS, RATE, fold, rate_range, table_range, unit_rate
 from lrsearch.space.checks import (
     check_batch_sizes,
     check_choices,
@@ -29,6 +29,8 @@ from lrsearch.space.dimensions import (
     Dimension,
     Range,
     extra_dimension,
+    extra_from_json,
+    fixed_or,
     knob_dimension,
 )
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, find_optimizer
@@ -64,7 +66,14 @@ class SearchSpace:
         whole-number range, a list a choice of numbers, strings, booleans or None.
     """
 
-    optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
+    optimizers: Sequence[str] = (
+        "sgd",
+        "momentum",
+        "adagrad",
+        "rmsprop",
+        "adam",
+        "adamw",
+    )
     schedules: Sequence[str] = ("constant", "linear", "cosine", "warmup_stable_decay")
     learning_rate: Range | Mapping[str, Range] | None = None
     warmup: float | Range = (0.0, 0.2)
@@ -80,15 +89,21 @@ class SearchSpace:
             find_optimizer(each)
         for each in self.schedules:
             find_shape(each)
-        object.__setattr__(self, "learning_rate", check_rates(self.learning_rate, self.optimizers))
+        object.__setattr__(
+            self, "learning_rate", check_rates(self.learning_rate, self.optimizers)
+        )
         for name, limit in (("warmup", 0.9), ("final", 1.0)):
-            object.__setattr__(self, name, check_fraction(name, getattr(self, name), limit))
+            object.__setattr__(
+                self, name, check_fraction(name, getattr(self, name), limit)
+            )
         object.__setattr__(self, "batch_size", check_batch_sizes(self.batch_size))
         check_hyper(self.hyper, self.optimizers)
         for name, value in self.extra.items():
             if not name.isidentifier() or name in RESERVED:
                 raise InvalidValue(
-                    "extra", got=name, allowed="an identifier that is no name of lrsearch's own"
+                    "extra",
+                    got=name,
+                    allowed="an identifier that is no name of lrsearch's own",
                 )
             check_choices(name, value)
             extra_dimension(name, value)
@@ -99,11 +114,17 @@ class SearchSpace:
         chosen = {
             "optimizers": ("adam", "adamw", "lion"),
             "schedules": ("linear", "cosine", "constant"),
-            "learning_rate": {"adam": (1e-6, 1e-3), "adamw": (1e-6, 1e-3), "lion": (1e-7, 1e-4)},
+            "learning_rate": {
+                "adam": (1e-6, 1e-3),
+                "adamw": (1e-6, 1e-3),
+                "lion": (1e-7, 1e-4),
+            },
             "warmup": (0.02, 0.2),
         }
         if "optimizers" in changes and "learning_rate" not in changes:
-            chosen["learning_rate"] = _only(chosen["learning_rate"], changes["optimizers"])
+            chosen["learning_rate"] = _only(
+                chosen["learning_rate"], changes["optimizers"]
+            )
         return cls(**{**chosen, **changes})
 
     @property
@@ -117,8 +138,8 @@ class SearchSpace:
     def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
         """This space with some fields replaced, as the command line's options of the same names do.
 
-        Rates and hyperparameters of optimizers that are left out go with them. `fine_tuning`
-        replaces the fields that the other overrides do not name.
+        Rates and hyperparameters of optimizers that are left out go with them.
+        `fine_tuning` replaces the fields that the other overrides do not name.
         """
         for name in overrides:
             if name not in SPACE:
@@ -127,13 +148,18 @@ class SearchSpace:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in overrides.items()
         }
-        extra = {name: _from_json(value) for name, value in changes.get("extra", {}).items()}
+        extra = {
+            name: extra_from_json(value)
+            for name, value in changes.get("extra", {}).items()
+        }
         changes["extra"] = {**self.extra, **extra}
         if changes.pop("fine_tuning", False):
             return SearchSpace.fine_tuning(**{"batch_size": self.batch_size, **changes})
         if "optimizers" in changes:
             for name in ("learning_rate", "hyper"):
-                changes.setdefault(name, _only(getattr(self, name), changes["optimizers"]))
+                changes.setdefault(
+                    name, _only(getattr(self, name), changes["optimizers"])
+                )
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Json]:
@@ -151,19 +177,25 @@ class SearchSpace:
         """The peak rate at 1 on the sampler's axis, for all of `setting` but its rate."""
         return unit_rate(setting, self.batch_sizes[0])
 
-    def rates_for(self, setting: Setting, reach: Mapping[str, Range] | None = None) -> Range:
+    def rates_for(
+        self, setting: Setting, reach: Mapping[str, Range] | None = None
+    ) -> Range:
         """The lowest and highest peak rate that may be tried, for all of `setting` but its rate.
 
-        `reach` replaces the table's range on the axis, by optimizer, where no rates were asked for.
+        `reach` replaces the table's range on the axis, by optimizer, where no rates
+        were asked for.
         """
         base = self.batch_sizes[0]
         return rate_range(setting, asked=self.asked_rates, base=base, reach=reach)
 
-    def axis_range(self, setting: Setting, reach: Mapping[str, Range] | None = None) -> Range:
+    def axis_range(
+        self, setting: Setting, reach: Mapping[str, Range] | None = None
+    ) -> Range:
         """`rates_for` the setting, on the axis."""
         name = setting.optimizer
         if name not in self.asked_rates and math.isinf(OPTIMIZERS[name].clamp):
-            return (reach or {}).get(name) or table_range(name)  # the unit rate is slow to reckon
+            # the unit rate is slow to reckon
+            return (reach or {}).get(name) or table_range(name)
         unit = self.unit_rate(setting)
         low, high = self.rates_for(setting, reach)
         return max(low / unit, AXIS[0]), min(high / unit, AXIS[1])
@@ -182,15 +214,21 @@ class SearchSpace:
 
     def _names(self) -> tuple[Dimension, ...]:
         return (
-            Dimension(name="optimizer", kind="categorical", choices=tuple(self.optimizers)),
-            Dimension(name="schedule", kind="categorical", choices=tuple(self.schedules)),
+            Dimension(
+                name="optimizer", kind="categorical", choices=tuple(self.optimizers)
+            ),
+            Dimension(
+                name="schedule", kind="categorical", choices=tuple(self.schedules)
+            ),
         )
 
     def _knobs(self) -> tuple[Dimension, ...]:
         found: dict[str, Dimension] = {}
         for name, value in (("warmup", self.warmup), ("final", self.final)):
             if isinstance(value, tuple):
-                found[name] = Dimension(name=name, kind="float", low=value[0], high=value[1])
+                found[name] = Dimension(
+                    name=name, kind="float", low=value[0], high=value[1]
+                )
         for schedule in self.schedules:
             for name, knob in SHAPES[schedule].knobs.items():
                 found[name] = knob_dimension(name, knob, (knob.low, knob.high))
@@ -234,7 +272,9 @@ class SearchSpace:
     ) -> Setting:
         """`setting` with the peak rate at `place` on the axis, folded into its range."""
         wanted = place * self.unit_rate(setting)
-        return replace(setting, learning_rate=fold(wanted, *self.rates_for(setting, reach)))
+        return replace(
+            setting, learning_rate=fold(wanted, *self.rates_for(setting, reach))
+        )
 
     def setting_without_rate(self, params: Mapping[str, Json]) -> Setting:
         """The setting of one point of `dimensions()`, with 1 for its rate."""
@@ -252,21 +292,27 @@ class SearchSpace:
     def _shape(self, schedule: str, params: Mapping[str, Json]) -> dict[str, float]:
         shape = SHAPES[schedule]
         used = {
-            "warmup": _fixed_or(self.warmup, params.get("warmup")),
-            "final": _fixed_or(self.final, params.get("final")),
+            "warmup": fixed_or(self.warmup, params.get("warmup")),
+            "final": fixed_or(self.final, params.get("final")),
         }
         if schedule == "one_cycle":  # its rise is its warm-up
             del used["warmup"]
         if not shape.falls:
             del used["final"]
-        return used | {name: params.get(name, knob.default) for name, knob in shape.knobs.items()}
+        return used | {
+            name: params.get(name, knob.default) for name, knob in shape.knobs.items()
+        }
 
-    def _hyper(self, spec: OptimizerSpec, params: Mapping[str, Json]) -> dict[str, float]:
+    def _hyper(
+        self, spec: OptimizerSpec, params: Mapping[str, Json]
+    ) -> dict[str, float]:
         asked = self.hyper.get(spec.name, {})
         chosen = {name: knob.default for name, knob in spec.hyper.items()}
         for name, value in asked.items():
             chosen[name] = (
-                value if isinstance(value, int | float) else params[f"{spec.name}.{name}"]
+                value
+                if isinstance(value, int | float)
+                else params[f"{spec.name}.{name}"]
             )
         if "independent_weight_decay" in asked:
             chosen["weight_decay"] = 0.0  # the two would add up
@@ -275,9 +321,9 @@ class SearchSpace:
     def params_of(self, setting: Setting) -> dict[str, Json]:
         """The point of `dimensions()` that `setting` came from.
 
-        What has no effect there gets its canonical value. A rate that was asked for and lies beyond
-        the axis stands at its end. Raises UnknownName where the setting's optimizer or schedule is
-        none of ours.
+        What has no effect there gets its canonical value. A rate that was asked for and
+        lies beyond the axis stands at its end. Raises UnknownName where the setting's
+        optimizer or schedule is none of ours.
         """
         find_optimizer(setting.optimizer), find_shape(setting.schedule)
         place = setting.learning_rate / self.unit_rate(setting)
@@ -300,7 +346,10 @@ class SearchSpace:
             rate_name: rate,
         }
         known |= {"batch_size": setting.batch_size, **setting.shape, **setting.extra}
-        known |= {f"{setting.optimizer}.{name}": value for name, value in setting.hyper.items()}
+        known |= {
+            f"{setting.optimizer}.{name}": value
+            for name, value in setting.hyper.items()
+        }
         return {
             each.name: known.get(each.name, each.canonical())
             for each in (*self._names(), *self._knobs())
@@ -309,8 +358,9 @@ class SearchSpace:
     def references(self) -> tuple[Setting, ...]:
         """Each optimizer at its reference rate, on the study's plainest falling schedule.
 
-        The rate is clipped into what was asked for. Linear decay to zero, or as near as was asked
-        for, with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
+        The rate is clipped into what was asked for. Linear decay to zero, or as near as
+        was asked for, with a short warm-up is a hard default to beat (Li 2020; Bergsma
+        2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
         schedule = next(name for name in preferred if name in self.schedules)
@@ -318,7 +368,9 @@ class SearchSpace:
         return tuple(self._reference(name, schedule, batch) for name in self.optimizers)
 
     def _reference(self, name: str, schedule: str, batch: int | None) -> Setting:
-        params: dict[str, Json] = {each.name: each.canonical() for each in self._knobs()}
+        params: dict[str, Json] = {
+            each.name: each.canonical() for each in self._knobs()
+        }
         params |= {
             "optimizer": name,
             "schedule": schedule,
@@ -331,18 +383,9 @@ class SearchSpace:
             params["final"] = self.final[0]
         setting = self.setting_from(params)
         low, high = self.rates_for(setting)
-        return replace(setting, learning_rate=min(max(self.unit_rate(setting), low), high))
-
-
-def fold(value: float, low: float, high: float) -> float:
-    """`value` reflected into [low, high] on a log axis; clipping would pile up at the edges."""
-    if low <= value <= high:
-        return value
-    span = math.log(high / low)
-    if span == 0:
-        return low
-    place = math.log(value / low) % (2 * span)
-    return min(max(low * math.exp(min(place, 2 * span - place)), low), high)
+        return replace(
+            setting, learning_rate=min(max(self.unit_rate(setting), low), high)
+        )
 
 
 def _only(given: Any, optimizers: Sequence[str]) -> Any:
@@ -352,17 +395,6 @@ def _only(given: Any, optimizers: Sequence[str]) -> Any:
         if isinstance(given, Mapping)
         else given
     )
-
-
-def _from_json(value: Json) -> Any:
-    """A value of `extra` from the command line's {"between": [low, high]} or {"choices": [...]}."""
-    return tuple(value["between"]) if "between" in value else list(value["choices"])
-
-
-def _fixed_or(given: float | Range, sampled: float | None) -> float:
-    if not isinstance(given, tuple):
-        return given
-    return float(given[0] if sampled is None else sampled)
 
 
 assert {each.name for each in fields(SearchSpace)} >= set(SPACE) - {"fine_tuning"}

@@ -16,7 +16,9 @@ from lrsearch.values import Json, Setting
 class SuggestingTrial(Protocol):
     """The part of an Optuna trial that is used."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_float(
+        self, name: str, low: float, high: float, *, log: bool = False
+    ) -> float: ...
     def suggest_int(self, name: str, low: int, high: int) -> int: ...
     def suggest_categorical(self, name: str, choices: Any) -> Json: ...
 
@@ -25,9 +27,9 @@ class SuggestingTrial(Protocol):
 class Suggestion:
     """A setting and the length of the run it is for: updates, each of `accumulation` batches.
 
-    The rest is of a study's own compile, which every optimizer of the study keeps: `carried`
-    arguments (clipnorm, use_ema, ...), `decay_exclusions` (`var_names`, `places` among the trained
-    variables) and the `scaling` of the loss.
+    The rest is of a study's own compile, which every optimizer of the study keeps:
+    `carried` arguments (clipnorm, use_ema, ...), `decay_exclusions` (`var_names`,
+    `places` among the trained variables) and the `scaling` of the loss.
     """
 
     setting: Setting
@@ -50,15 +52,19 @@ class Suggestion:
 
         Muon needs the model, whose output layers it leaves out.
 
-        Raises InvalidValue where the model is needed: for Muon, and for variables that weight decay
-        leaves out.
+        Raises InvalidValue where the model is needed: for Muon, and for variables that
+        weight decay leaves out.
         """
         if self.setting.optimizer == "muon" and model is None:
             allowed = "given the keras.Model where it is Muon"
             fix = "Muon leaves out the output layer, which only the model shows."
             raise InvalidValue("optimizer(model)", got=None, allowed=allowed, fix=fix)
         made = build_optimizer(
-            self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model
+            self.setting,
+            self.total_steps,
+            self.accumulation,
+            carried=self.carried,
+            model=model,
         )
         self._leave_out_of_decay(made, model)
         return scale_loss(made, self.scaling) if self.scaling else made
@@ -81,5 +87,9 @@ def ask(trial: SuggestingTrial, dimension: Dimension) -> Json:
     if dimension.kind == "categorical":
         return trial.suggest_categorical(dimension.name, dimension.choices)
     if dimension.kind == "int":
-        return trial.suggest_int(dimension.name, int(dimension.low), int(dimension.high))
-    return trial.suggest_float(dimension.name, dimension.low, dimension.high, log=dimension.log)
+        return trial.suggest_int(
+            dimension.name, int(dimension.low), int(dimension.high)
+        )
+    return trial.suggest_float(
+        dimension.name, dimension.low, dimension.high, log=dimension.log
+    )

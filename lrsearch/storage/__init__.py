@@ -49,8 +49,8 @@ __all__ = [
     "resolve_url",
 ]
 
-# Names are loaded on first use: a URL needs no Optuna, so a parent starts its workers half a second
-# sooner.
+# Names are loaded on first use: a URL needs no Optuna, so a parent starts its workers
+# half a second sooner.
 __getattr__ = lazy_names(
     __name__,
     attempts=["Renewal"],

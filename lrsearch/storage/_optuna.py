@@ -36,4 +36,6 @@ OF_A_STUDY = (STUDY_USER_ATTRS, STUDY_SYSTEM_ATTRS, DIRECTIONS)
 OF_A_TRIAL = (PARAMS, VALUES, INTERMEDIATE_VALUES, USER_ATTRS, SYSTEM_ATTRS, HEARTBEATS)
 
 FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
-FINITE_INTERMEDIATE = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+FINITE_INTERMEDIATE = (
+    models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+)

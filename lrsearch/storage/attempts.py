@@ -42,7 +42,7 @@ class Renewal:
     study_state: StudyState
 
 
-# -- changes of a trial's state: with the study's lock ------------------------------------------
+# -- changes of a trial's state: with the study's lock ---------------------------------
 
 
 def bind(tx: Transaction, trial_id: int, attempt: int, **sampled: Any) -> bool:
@@ -78,9 +78,13 @@ def _read_running(tx: Transaction, trial_id: int, attempt: int) -> Any | None:
 
 def _was_recorded(tx: Transaction, outcome: Outcome) -> bool:
     """Whether this very result is stored already: the answer to its commit was lost."""
-    attempt = and_(attempts.c.trial_id == outcome.trial_id, attempts.c.attempt == outcome.attempt)
+    attempt = and_(
+        attempts.c.trial_id == outcome.trial_id, attempts.c.attempt == outcome.attempt
+    )
     query = select(attempts.c.status, trials.c.value).where(attempt)
-    row = tx.execute(query.join(trials, trials.c.id == attempts.c.trial_id)).one_or_none()
+    row = tx.execute(
+        query.join(trials, trials.c.id == attempts.c.trial_id)
+    ).one_or_none()
     if row is None or row.status != outcome.status.value:
         return False
     return not outcome.status.terminal or row.value == records.finite(outcome.value)
@@ -89,7 +93,9 @@ def _was_recorded(tx: Transaction, outcome: Outcome) -> bool:
 def _trim_curve(tx: Transaction, outcome: Outcome) -> None:
     """Drop epochs that only an earlier attempt reached; a failed trial keeps them for people."""
     if outcome.attempt > 1 and outcome.status is not Status.FAILED:
-        beyond = and_(curves.c.trial_id == outcome.trial_id, curves.c.epoch > outcome.epochs)
+        beyond = and_(
+            curves.c.trial_id == outcome.trial_id, curves.c.epoch > outcome.epochs
+        )
         tx.execute(delete(curves).where(beyond))
 
 
@@ -120,21 +126,31 @@ def give_up(tx: Transaction, row: Any, reason: str) -> None:
     tx.close_attempt(row.id, row.attempt, Status.LOST.value, reason)
     columns: dict[str, Any] = {**_FREE, "lost": lost}
     if lost > tx.rules["retries"]:
-        text = records.clean(f"its worker was lost {lost} times; the last time: {reason}")
-        columns |= {"state": TrialState.FAILED.value, "reason": text, "finished_at": tx.now}
+        text = records.clean(
+            f"its worker was lost {lost} times; the last time: {reason}"
+        )
+        columns |= {
+            "state": TrialState.FAILED.value,
+            "reason": text,
+            "finished_at": tx.now,
+        }
     tx.change_trial(row.id, **columns)
 
 
-# -- curves and checkpoints: with the trial's lock -----------------------------------------------
+# -- curves and checkpoints: with the trial's lock -------------------------------------
 
 
 def _lock_running(tx: Transaction, trial_id: int, attempt: int) -> Any | None:
     """Read the running trial's row and lock it until the write."""
     columns = select(trials.c.id, trials.c.study_id, trials.c.kind)
-    return tx.execute(columns.where(holding(trial_id, attempt)).with_for_update()).one_or_none()
+    return tx.execute(
+        columns.where(holding(trial_id, attempt)).with_for_update()
+    ).one_or_none()
 
 
-def add_points(tx: Transaction, trial_id: int, attempt: int, points: Sequence[CurvePoint]) -> bool:
+def add_points(
+    tx: Transaction, trial_id: int, attempt: int, points: Sequence[CurvePoint]
+) -> bool:
     """Add epochs of a running attempt; False where it was fenced off."""
     row = _lock_running(tx, trial_id, attempt)
     if row is None:
@@ -143,27 +159,42 @@ def add_points(tx: Transaction, trial_id: int, attempt: int, points: Sequence[Cu
     return True
 
 
-def write_points(tx: Transaction, row: Any, attempt: int, points: Sequence[CurvePoint]) -> None:
+def write_points(
+    tx: Transaction, row: Any, attempt: int, points: Sequence[CurvePoint]
+) -> None:
     """Write an attempt's epochs in two statements, over those of an earlier attempt or try."""
     newest = {point.epoch: point for point in points}
     if not newest:
         return
     if attempt > 1:
         _count_repeated(tx, row.id, attempt, newest)
-    tx.execute(delete(curves).where(curves.c.trial_id == row.id, curves.c.epoch.in_(newest)))
-    common = {"trial_id": row.id, "study_id": row.study_id, "kind": row.kind, "attempt": attempt}
+    tx.execute(
+        delete(curves).where(curves.c.trial_id == row.id, curves.c.epoch.in_(newest))
+    )
+    common = {
+        "trial_id": row.id,
+        "study_id": row.study_id,
+        "kind": row.kind,
+        "attempt": attempt,
+    }
     rows = [{**common, **records.point_columns(point)} for point in newest.values()]
     tx.execute(insert(curves), rows)
 
 
-def _count_repeated(tx: Transaction, trial_id: int, attempt: int, epochs: Iterable[int]) -> None:
+def _count_repeated(
+    tx: Transaction, trial_id: int, attempt: int, epochs: Iterable[int]
+) -> None:
     """Add those of `epochs` that an earlier attempt has trained to the trial's repeated epochs."""
     mine = curves.c.trial_id == trial_id
     earlier = and_(mine, curves.c.epoch.in_(epochs), curves.c.attempt < attempt)
-    repeated = tx.execute(select(func.count()).select_from(curves).where(earlier)).scalar_one()
+    repeated = tx.execute(
+        select(func.count()).select_from(curves).where(earlier)
+    ).scalar_one()
     if repeated:
         total = func.coalesce(trials.c.repeated_epochs, 0) + repeated
-        tx.execute(update(trials).where(trials.c.id == trial_id).values(repeated_epochs=total))
+        tx.execute(
+            update(trials).where(trials.c.id == trial_id).values(repeated_epochs=total)
+        )
 
 
 def add_checkpoint(tx: Transaction, trial_id: int, written: CheckpointRecord) -> bool:
@@ -177,17 +208,23 @@ def add_checkpoint(tx: Transaction, trial_id: int, written: CheckpointRecord) ->
     return True
 
 
-# -- heartbeats: no study lock; a renewal and a reaping meet at the trial's own row ---------------
+# -- heartbeats: no study lock; a renewal and a reaping meet at the trial's own row ----
 
 
 def renew_leases(
-    tx: Transaction, holds: Sequence[tuple[int, int]], *, worker_id: int, lease_seconds: float
+    tx: Transaction,
+    holds: Sequence[tuple[int, int]],
+    *,
+    worker_id: int,
+    lease_seconds: float,
 ) -> Renewal:
     """Renew the leases of (trial id, attempt) pairs, and note that the worker was seen."""
     lost: frozenset[int] = frozenset()
     if holds:
         ours = or_(*(holding(trial_id, attempt) for trial_id, attempt in holds))
-        renewed = update(trials).where(ours).values(lease_until=tx.clock + lease_seconds)
+        renewed = (
+            update(trials).where(ours).values(lease_until=tx.clock + lease_seconds)
+        )
         if tx.execute(renewed).rowcount != len(holds):
             kept = set(tx.execute(select(trials.c.id).where(ours)).scalars())
             lost = frozenset(trial_id for trial_id, _ in holds) - kept

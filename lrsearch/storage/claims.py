@@ -3,17 +3,19 @@
     WAITING -> RUNNING       claim                      attempt + 1, a lease
     (no row) -> RUNNING      claim, while the rows are fewer than the budget
 
-Rows of kind `search` are the budget's slots: their number never exceeds the budget. Rows of both
-kinds are trainings. Where trainings are limited, no row is made beyond the limit, and a trial that
-begins again keeps its row.
+Rows of kind `search` are the budget's slots: their number never exceeds the budget.
+Rows of both kinds are trainings. Where trainings are limited, no row is made beyond the
+limit, and a trial that begins again keeps its row.
 
-**The deadline's rule** is in `lrsearch.storage.deadline`: nothing begins that would end after it.
+**The deadline's rule** is in `lrsearch.storage.deadline`: nothing begins that would end
+after it.
 
-**How many sampled trials train at once.** A sampler learns only from trials that have ended. With
-up to a fifth of the budget in training at once the best of 40 trials was as good as with one at a
-time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half it was worse (0.022). So a worker
-that trains sampled trials gets a new one only while they are fewer than its share of that fifth.
-Trials that wait with a setting (yours, references, retests, retries) have no such limit.
+**How many sampled trials train at once.** A sampler learns only from trials that have
+ended. With up to a fifth of the budget in training at once the best of 40 trials was as
+good as with one at a time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half it
+was worse (0.022). So a worker that trains sampled trials gets a new one only while they
+are fewer than its share of that fifth. Trials that wait with a setting (yours,
+references, retests, retries) have no such limit.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ _CLOSED = {
 class Claim:
     """A trial for the worker to train.
 
-    `trial` is the record before the claim: its `attempt` counts earlier attempts. A trial without a
-    setting must be sampled.
+    `trial` is the record before the claim: its `attempt` counts earlier attempts. A
+    trial without a setting must be sampled.
     """
 
     trial: TrialRecord
@@ -75,8 +77,10 @@ class PlanRetests:
     """The search is over: the worker must choose its best trials for retests."""
 
     room: int | None = None  # the number of retests that fit into the time; None: all
-    exactly: int | None = None  # the number to make where the study's trainings are limited
-    # so many more may follow, a few at a time: lrsearch.answer.retest_race chooses the next ones
+    # the number to make where the study's trainings are limited
+    exactly: int | None = None
+    # so many more may follow, a few at a time: lrsearch.answer.retest_race chooses the
+    # next ones
     race: bool = False
 
 
@@ -91,41 +95,59 @@ Answer: TypeAlias = Claim | Wait | PlanRetests | Done
 
 
 def claim(
-    tx: Transaction, worker_id: int, *, lease_seconds: float, token: str, sampled: int = 0
+    tx: Transaction,
+    worker_id: int,
+    *,
+    lease_seconds: float,
+    token: str,
+    sampled: int = 0,
 ) -> Answer:
     """Put back trials whose lease lapsed, then hand out the lowest waiting trial or a new one.
 
-    `sampled` is the number of sampled trials that the worker trains. `token` names the call: when
-    the answer to its commit was lost, the next try returns the same trial.
+    `sampled` is the number of sampled trials that the worker trains. `token` names the
+    call: when the answer to its commit was lost, the next try returns the same trial.
     """
     rows = _lock_running(tx, token, lease_seconds)
     again = next((row for row in rows if row.token == token), None)
     if again is not None:
-        return Claim(replace(records.trial_from(again), attempt=again.attempt - 1), again.attempt)
+        return Claim(
+            replace(records.trial_from(again), attempt=again.attempt - 1), again.attempt
+        )
     for row in rows:
         give_up(tx, row, NOT_RENEWED)
     is_open = tx.study.state == StudyState.OPEN
-    found = _find(tx, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(tx.study.state)])
+    found = (
+        _find(tx, worker_id, sampled)
+        if is_open
+        else Done(_CLOSED[StudyState(tx.study.state)])
+    )
     if isinstance(found, Wait | PlanRetests | Done):
         if isinstance(found, Done) and is_open:
             tx.change_study(state=StudyState.FINISHED.value)
         elif rows:
             tx.change_study()
         return found
-    lease = {"worker_id": worker_id, "lease_until": tx.now + lease_seconds, "token": token}
+    lease = {
+        "worker_id": worker_id,
+        "lease_until": tx.now + lease_seconds,
+        "token": token,
+    }
     return _begin_new(tx, lease) if found is _NEW else _begin(tx, found, lease)
 
 
 def _lock_running(tx: Transaction, token: str, lease_seconds: float) -> Sequence[Any]:
     """The rows of the trial that an earlier try of this call got, and of lapsed leases.
 
-    Within `lease_seconds` of an outage lapsed leases stay: living workers get that time to renew
-    them. The rows are locked, so that a renewal comes before or finds the trial gone.
+    Within `lease_seconds` of an outage lapsed leases stay: living workers get that time
+    to renew them. The rows are locked, so that a renewal comes before or finds the
+    trial gone.
     """
     concerned = trials.c.token == token
     if not tx.cut_off_within(lease_seconds):
         concerned = or_(concerned, trials.c.lease_until < tx.now)
-    query = select(trials).where(tx.of_study(IS_RUNNING, concerned)).order_by(trials.c.id)
+    query = (
+        select(trials).where(tx.of_study(IS_RUNNING, concerned)).order_by(trials.c.id)
+    )
     return tx.execute(query.with_for_update()).all()
 
 
@@ -205,7 +227,11 @@ def _begin(tx: Transaction, row: Any, lease: dict[str, Any]) -> Claim:
     attempt, worker = row.attempt + 1, lease["worker_id"]
     began = tx.now if row.started_at is None else row.started_at
     tx.change_trial(
-        row.id, state=TrialState.RUNNING.value, attempt=attempt, started_at=began, **lease
+        row.id,
+        state=TrialState.RUNNING.value,
+        attempt=attempt,
+        started_at=began,
+        **lease,
     )
     tx.begin_attempt(row.id, attempt, worker)
     tx.change_study()
@@ -219,7 +245,9 @@ def _note_what_counts(tx: Transaction, row: Any) -> None:
 
     The next attempt goes on from this checkpoint.
     """
-    newest = select(func.max(checkpoints.c.written_at)).where(checkpoints.c.trial_id == row.id)
+    newest = select(func.max(checkpoints.c.written_at)).where(
+        checkpoints.c.trial_id == row.id
+    )
     written = tx.execute(newest).scalar_one() or 0.0
     last = and_(attempts.c.trial_id == row.id, attempts.c.attempt == row.attempt)
     began = tx.execute(select(attempts.c.started_at).where(last)).scalar_one()
@@ -230,7 +258,12 @@ def _begin_new(tx: Transaction, lease: dict[str, Any]) -> Claim:
     """Take the budget's next slot for a trial that is still to be sampled."""
     number = tx.study.searched
     row = new_trial(tx, number=number, kind=Kind.SEARCH, origin=Origin.SAMPLED)
-    row |= {**lease, "state": TrialState.RUNNING.value, "attempt": 1, "started_at": tx.now}
+    row |= {
+        **lease,
+        "state": TrialState.RUNNING.value,
+        "attempt": 1,
+        "started_at": tx.now,
+    }
     trial_id = tx.insert(trials, **row)
     tx.begin_attempt(trial_id, 1, lease["worker_id"])
     tx.change_study(searched=number + 1)

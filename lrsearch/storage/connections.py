@@ -7,19 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Double, Engine, create_engine, exc, literal_column
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Double,
+    Engine,
+    create_engine,
+    exc,
+    literal_column,
+)
 
 from lrsearch.errors import EnvironmentProblem, StorageProblem
 from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import limit_answers
 from lrsearch.storage.url import is_sqlite, mask_url
 
-# 32 writers on one SQLite file waited up to 7.1 s; a longer wait than ten times that is a fault.
+# 32 writers on one SQLite file waited up to 7.1 s; a longer wait than ten times that is
+# a fault.
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30  # the longest of ours takes 0.1 s on 10,000 trials
-# A process that is stopped inside a transaction keeps its study locked: the server ends the
-# transaction after this time.
+# A process that is stopped inside a transaction keeps its study locked: the server ends
+# the transaction after this time.
 IDLE_SECONDS = 60
 
 MEND = "Mend the database, its user's rights, or the URL (--storage, LRSEARCH_STORAGE)."

@@ -1,22 +1,25 @@
 """The one way into the database: `Database.transact`.
 
-**A transaction begins with a lock**, so that nothing changes between a read and the write after it.
+**A transaction begins with a lock**, so that nothing changes between a read and the
+write after it.
 
     SQLite        BEGIN IMMEDIATE takes the file's one lock; work that only reads begins with BEGIN
     PostgreSQL    READ COMMITTED; SELECT ... FOR UPDATE locks the study's row, where one is named
     MySQL         the same, as in MariaDB
 
-Every change of a trial's state names its study. So the changes of one study happen one after
-another, and no two can deadlock. Curves, checkpoints and heartbeats lock the trial's row instead.
+Every change of a trial's state names its study. So the changes of one study happen one
+after another, and no two can deadlock. Curves, checkpoints and heartbeats lock the
+trial's row instead.
 
-**A transaction is tried again** while the database is away. So all work must be safe to repeat: a
-commit may have succeeded though its answer was lost.
+**A transaction is tried again** while the database is away. So all work must be safe to
+repeat: a commit may have succeeded though its answer was lost.
 
-**Some callers get one try** (`Database.try_write`, `try_read`): training must not wait for a
-database that is away, and these callers come back later.
+**Some callers get one try** (`Database.try_write`, `try_read`): training must not wait
+for a database that is away, and these callers come back later.
 
-**A repeated request is served once.** An attempt's number fences all that workers write of trials.
-Every other request carries a token, under which its answer is stored (`Transaction.once`).
+**A repeated request is served once.** An attempt's number fences all that workers write
+of trials. Every other request carries a token, under which its answer is stored
+(`Transaction.once`).
 """
 
 from __future__ import annotations
@@ -63,8 +66,10 @@ J = TypeVar("J", bound=Json)
 
 # A longer outage ends the worker; its lease lapses long before.
 PATIENCE_SECONDS = 600.0
-TRY_SECONDS = 2.0  # a single try takes milliseconds; training never stands still for longer
-AWAY_SECONDS = 15.0  # after a single try has failed, the next ones are refused for so long
+# a single try takes milliseconds; training never stands still for longer
+TRY_SECONDS = 2.0
+# after a single try has failed, the next ones are refused for so long
+AWAY_SECONDS = 15.0
 SLOW_SECONDS = 5.0  # a call that took longer counts as an outage, whatever the cause
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries
 
@@ -72,8 +77,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries
 def make_atomic(engine: Engine) -> None:
     """Give a SQLite engine write-ahead logging and transactions that lock when they begin.
 
-    As shipped, SELECT-then-UPDATE is not atomic there: pysqlite begins a transaction at the first
-    write, and 8 workers were given 33 of 160 queued trials twice or more (none with this).
+    As shipped, SELECT-then-UPDATE is not atomic there: pysqlite begins a transaction at
+    the first write, and 8 workers were given 33 of 160 queued trials twice or more
+    (none with this).
     """
 
     @event.listens_for(engine, "connect")
@@ -82,7 +88,8 @@ def make_atomic(engine: Engine) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged result survives a power cut
+        # an acknowledged result survives a power cut
+        cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
@@ -97,8 +104,9 @@ def retry_races(
 ) -> Retrying:
     """Try eight times to make what several processes may make at once.
 
-    At the first try most processes fail (25 of 32); at the next one they find what another has
-    made. Errors of `kind` are tried again, those of `final` never; the last try's error is raised.
+    At the first try most processes fail (25 of 32); at the next one they find what
+    another has made. Errors of `kind` are tried again, those of `final` never; the last
+    try's error is raised.
     """
     return Retrying(
         retry=retry_if_exception(
@@ -113,8 +121,8 @@ def retry_races(
 class Database:
     """One database: an engine, its clock, and how long to wait through outages.
 
-    `failpoint` is called with "NAME.written" just before a named transaction commits, and with
-    "NAME.committed" after. Drills kill the process there.
+    `failpoint` is called with "NAME.written" just before a named transaction commits,
+    and with "NAME.committed" after. Drills kill the process there.
     """
 
     def __init__(
@@ -153,9 +161,9 @@ class Database:
     ) -> T:
         """Run `work` in one transaction, again through outages: it must be safe to repeat.
 
-        `study` is the id of the study to lock; `reads` says that `work` changes nothing. Raises
-        StorageUnavailable when the patience ends, StorageProblem at once where waiting does not
-        help, StudyGone where the study is not there.
+        `study` is the id of the study to lock; `reads` says that `work` changes
+        nothing. Raises StorageUnavailable when the patience ends, StorageProblem at
+        once where waiting does not help, StudyGone where the study is not there.
         """
         patience = self._patience if patience_seconds is None else patience_seconds
         engine = self._reader if reads else self.engine
@@ -165,7 +173,9 @@ class Database:
                 self._refuse_other_file()
                 try:
                     with engine.begin() as connection:
-                        transaction = Transaction(connection, self.clock, self.cut_off_within)
+                        transaction = Transaction(
+                            connection, self.clock, self.cut_off_within
+                        )
                         if study is not None:
                             transaction.lock_study(study)
                         result = work(transaction)
@@ -189,13 +199,17 @@ class Database:
         self._pass(failpoint, "committed")
         return result
 
-    def request(self, work: Callable[[Transaction], J], *, study: Any, failpoint: str = "") -> J:
+    def request(
+        self, work: Callable[[Transaction], J], *, study: Any, failpoint: str = ""
+    ) -> J:
         """Run `work` with the study locked, once however often the request is tried.
 
         Its result must be JSON. Raises what `transact` raises.
         """
         token = secrets.token_hex(16)
-        return self.transact(lambda tx: tx.once(token, work), study=study, failpoint=failpoint)
+        return self.transact(
+            lambda tx: tx.once(token, work), study=study, failpoint=failpoint
+        )
 
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """Read the rows of a query."""
@@ -204,11 +218,16 @@ class Database:
     def try_write(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         """Run `work` in one try.
 
-        Raises StorageUnavailable; for a while after a failed try, at once. A try that takes longer
-        than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, even late.
+        Raises StorageUnavailable; for a while after a failed try, at once. A try that
+        takes longer than TRY_SECONDS goes on by itself, so that `work` must be safe to
+        repeat, even late.
         """
-        if time.monotonic() < self._away_until or (self._call and not self._call.done()):
-            raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago; try again.")
+        if time.monotonic() < self._away_until or (
+            self._call and not self._call.done()
+        ):
+            raise StorageUnavailable(
+                f"{where(self.url)} did not answer a moment ago; try again."
+            )
         self._call = call = call_detached(
             lambda: self.transact(work, reads=reads, patience_seconds=0.0)
         )
@@ -239,8 +258,8 @@ class Database:
     def _explain_error(self, error: exc.DBAPIError | exc.TimeoutError) -> Exception:
         """The error to raise instead: StorageUnavailable where another try may succeed.
 
-        StorageProblem where no try can succeed; `error` itself where the fault is ours (wrong
-        data).
+        StorageProblem where no try can succeed; `error` itself where the fault is ours
+        (wrong data).
         """
         text: object = error  # a TimeoutError: every connection of the pool is in use
         if isinstance(error, exc.DBAPIError):
@@ -261,7 +280,9 @@ class Database:
         Open connections would go on writing to the old file.
         """
         if self._file is not None and file_of(self.url) != self._file:
-            fix = "What was stored there is out of reach; end every process that uses it."
+            fix = (
+                "What was stored there is out of reach; end every process that uses it."
+            )
             gone = f"{where(self.url)} was deleted or replaced while it was in use."
             raise StorageGone(gone, fix=fix)
 

@@ -1,17 +1,18 @@
 """Decides which trainings still fit before a study's deadline.
 
-**The rule.** Nothing begins that would end after the deadline if it took as long as the slowest
-training so far. So the deadline is passed by at most one training. Before any trial is complete,
-the length of a training is unknown: each worker trains one.
+**The rule.** Nothing begins that would end after the deadline if it took as long as the
+slowest training so far. So the deadline is passed by at most one training. Before any
+trial is complete, the length of a training is unknown: each worker trains one.
 
-**A training's length** is its share of its worker's time: while a worker trains `k` rows at once,
-each row is charged with a `k`-th of every second. A training that begins beside `k` others ends
-within `k + 1` shares, since each of the others takes one share at most. So rows and single
-trainings are counted alike, and stacks get narrower towards the deadline.
+**A training's length** is its share of its worker's time: while a worker trains `k`
+rows at once, each row is charged with a `k`-th of every second. A training that begins
+beside `k` others ends within `k + 1` shares, since each of the others takes one share
+at most. So rows and single trainings are counted alike, and stacks get narrower towards
+the deadline.
 
-**Room for retests.** A search trial must leave time for the retests of the best three and yours
-(fewer where fewer are complete) on every seed. A retest is expected to take the median of the last
-31 complete trials, on the workers seen lately.
+**Room for retests.** A search trial must leave time for the retests of the best three
+and yours (fewer where fewer are complete) on every seed. A retest is expected to take
+the median of the last 31 complete trials, on the workers seen lately.
 """
 
 from __future__ import annotations
@@ -110,5 +111,7 @@ def _read_newest(tx: Transaction) -> list[float]:
         IS_SEARCH,
         trials.c.worker_seconds.is_not(None),
     )
-    newest = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc())
+    newest = (
+        select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc())
+    )
     return [float(each) for each in tx.execute(newest.limit(SAMPLE)).scalars()]

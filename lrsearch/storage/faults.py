@@ -1,7 +1,7 @@
 """The meaning of a database's error: try again, report it, or a fault of ours.
 
-The texts of errors depend on the server's language. So codes decide: SQLSTATE, MySQL's numbers,
-SQLite's result codes.
+The texts of errors depend on the server's language. So codes decide: SQLSTATE, MySQL's
+numbers, SQLite's result codes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ _POSTGRESQL: Mapping[str, Fault] = {
 _MYSQL: Mapping[int, Fault] = {
     1213: Fault.DEADLOCK,
     # Login and rights.
-    **dict.fromkeys((1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED),
-    **dict.fromkeys((1049, 1054, 1064, 1146), Fault.REFUSED),  # no database, column, table; syntax
+    **dict.fromkeys(
+        (1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED
+    ),
+    # no database, column, table; syntax
+    **dict.fromkeys((1049, 1054, 1064, 1146), Fault.REFUSED),
     1267: Fault.REFUSED,  # text that the table's alphabet does not have
     **dict.fromkeys((1290, 1792, 1836), Fault.REFUSED),  # read-only
     **dict.fromkeys((1021, 1205), Fault.PASSING),  # disk full, lock
@@ -87,16 +90,21 @@ def _by_code(orig: Any) -> Fault | None:
 def _state_at_login(orig: Any) -> str:
     """The SQLSTATE of a login that failed; empty where the server sent none.
 
-    libpq keeps only the text of a failed login. So the login is tried once more with libpq's
-    protocol trace, which has the code.
+    libpq keeps only the text of a failed login. So the login is tried once more with
+    libpq's protocol trace, which has the code.
     """
     pgconn: Any = getattr(orig, "pgconn", None)
-    if type(pgconn).__name__ != "FinishedPGconn" or type(orig).__name__ == "ConnectionTimeout":
+    if (
+        type(pgconn).__name__ != "FinishedPGconn"
+        or type(orig).__name__ == "ConnectionTimeout"
+    ):
         return ""  # no login
     if pgconn.needs_password:
         return "28P01"
     try:
-        options = {each.keyword.decode(): each.val.decode() for each in pgconn.info if each.val}
+        options = {
+            each.keyword.decode(): each.val.decode() for each in pgconn.info if each.val
+        }
         return _traced_state(options)
     except Exception:  # noqa: BLE001 - a libpq without the trace: the error counts as an outage
         return ""

@@ -15,22 +15,29 @@ if TYPE_CHECKING:
 class Follower:
     """One reader's copy of a study's trials.
 
-    10,000 trials take half a second to read; what has changed of them takes milliseconds.
+    10,000 trials take half a second to read; what has changed of them takes
+    milliseconds.
     """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
         self._records: dict[int, TrialRecord] = {}
-        self.revision: int | None = None  # of the study at the last look; None before the first
+        # of the study at the last look; None before the first
+        self.revision: int | None = None
 
     @property
     def records(self) -> list[TrialRecord]:
         """The trials: search trials before retests, by number."""
-        return sorted(self._records.values(), key=lambda each: (each.kind != "search", each.number))
+        return sorted(
+            self._records.values(),
+            key=lambda each: (each.kind != "search", each.number),
+        )
 
     def read(self) -> bool:
         """Read what changed; returns whether anything did. Raises StorageUnavailable."""
-        return self._update(self._ledger.trials(self._study_id, changed_since=self.revision))
+        return self._update(
+            self._ledger.trials(self._study_id, changed_since=self.revision)
+        )
 
     def glance(self) -> Glance | None:
         """Read what changed in one try, with all that a view shows; None where it was deleted.

@@ -56,7 +56,8 @@ def read_trials(
         query = query.where(trials.c.kind == kind.value)
     if changed_since is not None:
         query = query.where(trials.c.revision > changed_since)
-    # The revision first: a change in between is then read again next time, never missed.
+    # The revision first: a change in between is then read again next time, never
+    # missed.
     now = select(studies.c.revision).where(studies.c.id == study_id)
     revision = tx.execute(now).scalar_one_or_none()
     rows = tx.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
@@ -66,7 +67,9 @@ def read_trials(
 def read_counts(tx: Transaction, study_id: int) -> Counts:
     """Count the search trials by state, and the retests."""
     columns = trials.c.kind, trials.c.state
-    query = select(*columns, func.count().label("number")).where(trials.c.study_id == study_id)
+    query = select(*columns, func.count().label("number")).where(
+        trials.c.study_id == study_id
+    )
     search: dict[str, int] = {}
     retests = done = 0
     for row in tx.execute(query.group_by(*columns)):

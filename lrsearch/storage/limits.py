@@ -1,8 +1,8 @@
 """Client-side time-outs for answers that never come, and for work that must not delay others.
 
-A server's own time-outs do not work while the server or the network does not respond: a frozen
-process, a relay that accepts and forwards nothing. TCP's time-outs do not work either while a relay
-acknowledges. Knows no tables.
+A server's own time-outs do not work while the server or the network does not respond: a
+frozen process, a relay that accepts and forwards nothing. TCP's time-outs do not work
+either while a relay acknowledges. Knows no tables.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 ANSWER_SECONDS = 35.0  # the server itself ends a statement after 30
-_NOTHING_YET = 0  # psycopg sends it into its generator after a tenth of a second without data
+# psycopg sends it into its generator after a tenth of a second without data
+_NOTHING_YET = 0
 
 
 def limit_answers(connection: Any, _record: Any) -> None:
     """Let every wait of a psycopg connection end after ANSWER_SECONDS; a pool's "connect" event.
 
-    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator is resumed ten
-    times a second even when nothing came.
+    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator is
+    resumed ten times a second even when nothing came.
     """
     wait = connection.wait
 
-    def limited(generator: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
+    def limited(
+        generator: Generator[Any, Any, T], *arguments: Any, **options: Any
+    ) -> T:
         end = time.monotonic() + ANSWER_SECONDS
         answer: T = wait(_until(generator, end, connection), *arguments, **options)
         return answer
@@ -49,7 +52,8 @@ def _until(
         while True:
             ready = yield wanted
             if ready == _NOTHING_YET and time.monotonic() > end:
-                connection.pgconn.finish()  # a late answer would be taken for the next statement's
+                # a late answer would be taken for the next statement's
+                connection.pgconn.finish()
                 raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s")
             wanted = generator.send(ready)
     except StopIteration as stop:

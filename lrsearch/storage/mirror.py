@@ -1,15 +1,17 @@
 """Optuna's rows follow the ledger: one trial has one number in both.
 
-A short lease lets one process mirror at a time. Rows are made in the order of trial numbers without
-a gap, so that Optuna counts as we do; a trial that is reserved and not yet sampled delays those
-after it. Every step is one transaction and safe to repeat. Whoever mirrors next completes what a
-crash left undone: a row that was made and not yet noted is found again by its number. None of
-Optuna's code runs inside a transaction of ours.
+A short lease lets one process mirror at a time. Rows are made in the order of trial
+numbers without a gap, so that Optuna counts as we do; a trial that is reserved and not
+yet sampled delays those after it. Every step is one transaction and safe to repeat.
+Whoever mirrors next completes what a crash left undone: a row that was made and not yet
+noted is found again by its number. None of Optuna's code runs inside a transaction of
+ours.
 
-COMPLETE, PRUNED and FAILED are the same in a row and in the ledger. A diverged trial is COMPLETE
-with the constraint `diverged` above 0 and the worst value that any complete trial had until then
-(before there are any: its own last finite value, else 0). So samplers learn from the trial, and it
-can never be the best. An interrupted trial stays RUNNING.
+COMPLETE, PRUNED and FAILED are the same in a row and in the ledger. A diverged trial is
+COMPLETE with the constraint `diverged` above 0 and the worst value that any complete
+trial had until then (before there are any: its own last finite value, else 0). So
+samplers learn from the trial, and it can never be the best. An interrupted trial stays
+RUNNING.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from lrsearch.values import Direction, Json, Setting, TrialState
 if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
 
-LEASE_SECONDS = 20.0  # a batch takes about 0.2 s; a mirror that died is replaced after this
+# a batch takes about 0.2 s; a mirror that died is replaced after this
+LEASE_SECONDS = 20.0
 BATCH = 20  # trials per transaction
 LIMIT = 400  # trials per call, so that no worker is kept from training
 PATIENCE_SECONDS = 20.0  # what is not mirrored now is mirrored next time
@@ -68,7 +71,10 @@ class Mirror:
     """
 
     def __init__(
-        self, ledger: Ledger, *, failpoint: Callable[[str], object] = lambda _stage: None
+        self,
+        ledger: Ledger,
+        *,
+        failpoint: Callable[[str], object] = lambda _stage: None,
     ) -> None:
         self._database, self._failpoint = ledger.database, failpoint
         self._me = secrets.token_hex(16)
@@ -86,8 +92,8 @@ class Mirror:
     def sync(self, study_id: int) -> int:
         """Bring Optuna's rows up to date, unless another process does; returns the trials written.
 
-        Where the database is away or the study was deleted, the rows wait for another time: they
-        are a copy of the ledger. Raises SchemaMismatch.
+        Where the database is away or the study was deleted, the rows wait for another
+        time: they are a copy of the ledger. Raises SchemaMismatch.
         """
         written = 0
         with suppress(StorageUnavailable):
@@ -95,7 +101,8 @@ class Mirror:
                 noted = self._write(batch)
                 self._return_lease(study_id, noted)
                 written += len(noted)
-                if len(noted) < BATCH:  # there was no more; what came since is written next time
+                # there was no more; what came since is written next time
+                if len(noted) < BATCH:
                     break
         return written
 
@@ -114,11 +121,13 @@ class Mirror:
             return True
         return False
 
-    # -- the lease --------------------------------------------------------------------------------
+    # -- the lease ---------------------------------------------------------------------
 
     def _is_free(self, tx: Transaction) -> bool:
         row = tx.study
-        self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
+        self._blocked = (
+            row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
+        )
         return not self._blocked and row.optuna_study_id is not None
 
     def _take_lease(self, tx: Transaction) -> bool:
@@ -147,14 +156,18 @@ class Mirror:
 
         def note(tx: Transaction) -> None:
             for columns in noted:
-                tx.execute(update(trials).where(trials.c.id == columns["id"]).values(**columns))
+                tx.execute(
+                    update(trials).where(trials.c.id == columns["id"]).values(**columns)
+                )
             mine = and_(studies.c.id == study_id, studies.c.mirror_owner == self._me)
-            tx.execute(update(studies).where(mine).values(mirror_owner=None, mirror_until=None))
+            tx.execute(
+                update(studies).where(mine).values(mirror_owner=None, mirror_until=None)
+            )
 
         self._database.transact(note)
         self._failpoint("settled")
 
-    # -- rows -------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------
 
     def _write(self, batch: _Batch) -> list[dict[str, Any]]:
         noted = []
@@ -163,7 +176,8 @@ class Mirror:
             if row.mirrored == _NOTHING:
                 optuna_id = self._transact(partial(_add_row, batch=batch, row=row))
                 self._failpoint("made")
-            if optuna_id is None:  # the rows before are not there: somebody deleted the study
+            # the rows before are not there: somebody deleted the study
+            if optuna_id is None:
                 break
             state = _BEGUN
             if row.state in ENDED:
@@ -171,11 +185,14 @@ class Mirror:
                 self._transact(partial(conclude, trial_id=optuna_id, ending=ending))
                 self._failpoint("concluded")
                 state = _FINAL
-            noted.append({"id": row.id, "optuna_trial_id": optuna_id, "mirrored": state})
+            noted.append(
+                {"id": row.id, "optuna_trial_id": optuna_id, "mirrored": state}
+            )
         return noted
 
     def _transact(self, work: Callable[[Transaction], Any]) -> Any:
-        # On our own engine: Optuna's storage takes time to load, and another connection.
+        # On our own engine: Optuna's storage takes time to load, and another
+        # connection.
         return self._database.transact(work, patience_seconds=PATIENCE_SECONDS)
 
 
@@ -195,8 +212,8 @@ def _add_row(tx: Transaction, batch: _Batch, row: Any) -> int | None:
 def _used(row: Any) -> dict[str, Json]:
     """The parameters that the trial's setting uses.
 
-    A knob of another shape or optimizer has a value for the sampler alone; in a row of Optuna's the
-    value would count, in plots and importances, as if it had been tried.
+    A knob of another shape or optimizer has a value for the sampler alone; in a row of
+    Optuna's the value would count, in plots and importances, as if it had been tried.
     """
     params: dict[str, Json] = json.loads(row.params) if row.params else {}
     if not row.setting:
@@ -215,7 +232,9 @@ def _read_batch(tx: Transaction) -> _Batch | None:
     # A trial that failed before it was sampled gets its row without parameters.
     ready = or_(trials.c.params.is_not(None), ended)
     new, begun = trials.c.mirrored == _NOTHING, trials.c.mirrored == _BEGUN
-    unsampled = select(func.min(trials.c.number)).where(mine, new, ~ready).scalar_subquery()
+    unsampled = (
+        select(func.min(trials.c.number)).where(mine, new, ~ready).scalar_subquery()
+    )
     before = trials.c.number < func.coalesce(unsampled, 2**31 - 1)
     behind = or_(and_(new, ready, before), and_(begun, ended))
     query = select(trials).where(mine, behind).order_by(trials.c.number).limit(BATCH)
@@ -223,13 +242,17 @@ def _read_batch(tx: Transaction) -> _Batch | None:
     if not rows:
         return None
     plan, finished = tx.rules, [row for row in rows if row.state in ENDED]
-    lacking = any(row.state == TrialState.DIVERGED or row.value is None for row in finished)
+    lacking = any(
+        row.state == TrialState.DIVERGED or row.value is None for row in finished
+    )
     return _Batch(
         optuna_study_id=tx.study.optuna_study_id,
         plan=plan,
         rows=rows,
         curves=_curves(tx, [row.id for row in finished]) if finished else {},
-        worst=_worst(tx, Direction(plan["facts"]["direction"]), mine) if lacking else None,
+        worst=_worst(tx, Direction(plan["facts"]["direction"]), mine)
+        if lacking
+        else None,
     )
 
 
@@ -242,9 +265,13 @@ def _curves(tx: Transaction, trial_ids: Sequence[int]) -> dict[int, dict[int, fl
     return by_trial
 
 
-def _worst(tx: Transaction, direction: Direction, mine: ColumnElement[bool]) -> float | None:
+def _worst(
+    tx: Transaction, direction: Direction, mine: ColumnElement[bool]
+) -> float | None:
     extreme = func.max if direction is Direction.MINIMIZE else func.min
-    query = select(extreme(trials.c.value)).where(mine, trials.c.state == TrialState.COMPLETE.value)
+    query = select(extreme(trials.c.value)).where(
+        mine, trials.c.state == TrialState.COMPLETE.value
+    )
     value: float | None = tx.execute(query).scalar_one()
     return value
 
@@ -253,12 +280,22 @@ def _ending(batch: _Batch, row: Any) -> Ending:
     state = TrialState(row.state)
     curve = batch.curves.get(row.id, {})
     last = curve[max(curve)] if curve else None
-    diverged = state is TrialState.DIVERGED or (state is TrialState.COMPLETE and row.value is None)
+    diverged = state is TrialState.DIVERGED or (
+        state is TrialState.COMPLETE and row.value is None
+    )
     value = None if state is TrialState.FAILED else row.value
     if diverged:
-        value = next(each for each in (batch.worst, row.last_value, last, 0.0) if each is not None)
+        value = next(
+            each
+            for each in (batch.worst, row.last_value, last, 0.0)
+            if each is not None
+        )
     elif state is TrialState.PRUNED and value is None:
         value = last
     return Ending(
-        state=_STATES[state], value=value, diverged=diverged, at=row.finished_at, curve=curve
+        state=_STATES[state],
+        value=value,
+        diverged=diverged,
+        at=row.finished_at,
+        curve=curve,
     )

@@ -1,8 +1,8 @@
 """Names of studies and numbers of trials for a shell's completion: read fast, or not at all.
 
-SQLite is read by Python's own module: SQLAlchemy takes longer to load than a person waits for a
-key, so it is loaded for servers alone. Nothing is created or changed, and every failure is an empty
-answer, since a shell cannot show an error.
+SQLite is read by Python's own module: SQLAlchemy takes longer to load than a person
+waits for a key, so it is loaded for servers alone. Nothing is created or changed, and
+every failure is an empty answer, since a shell cannot show an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ WHERE s.name = :study ORDER BY t.kind DESC, t.number
 """  # search trials before retests
 
 
-def study_names(storage: str | None, environ: Mapping[str, str] = os.environ) -> list[str]:
+def study_names(
+    storage: str | None, environ: Mapping[str, str] = os.environ
+) -> list[str]:
     """Every study's name, the newest first."""
     return [name for (name,) in _read_rows(storage, environ, _STUDIES)]
 
@@ -36,7 +38,9 @@ def trial_names(
     """The trials of a study as commands name them: `7`, and its second retest `7/2`."""
     return [
         str(number) if kind == "search" else f"{parent}/{repeat + 1}"
-        for kind, number, parent, repeat in _read_rows(storage, environ, _TRIALS, study=study)
+        for kind, number, parent, repeat in _read_rows(
+            storage, environ, _TRIALS, study=study
+        )
     ]
 
 
@@ -45,7 +49,8 @@ def _read_rows(
 ) -> Sequence[Any]:
     """The statement's rows; none where the reading fails or takes longer than the patience."""
     rows: list[Any] = []
-    # The variable and the default as `resolve_url` has them, whose module loads SQLAlchemy.
+    # The variable and the default as `resolve_url` has them, whose module loads
+    # SQLAlchemy.
     variable = environ.get("LRSEARCH_STORAGE")
     url = (variable or f"{_SQLITE}lrsearch.db") if storage is None else storage
 
@@ -57,7 +62,8 @@ def _read_rows(
                 given = None if url == variable else url
                 rows.extend(_read_server(given, environ, statement, values))
 
-    thread = Thread(target=try_read, daemon=True)  # a server that hangs is left to the thread
+    # a server that hangs is left to the thread
+    thread = Thread(target=try_read, daemon=True)
     thread.start()
     thread.join(PATIENCE_SECONDS)
     return [] if thread.is_alive() else rows
@@ -66,12 +72,17 @@ def _read_rows(
 def _read_sqlite(url: str, statement: str, values: Mapping[str, str]) -> Sequence[Any]:
     path = Path(url.removeprefix(_SQLITE).partition("?")[0]).absolute()
     read_only = f"{path.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(read_only, uri=True, timeout=PATIENCE_SECONDS / 2)) as connection:
+    with closing(
+        sqlite3.connect(read_only, uri=True, timeout=PATIENCE_SECONDS / 2)
+    ) as connection:
         return connection.execute(statement, values).fetchall()
 
 
 def _read_server(
-    given: str | None, environ: Mapping[str, str], statement: str, values: Mapping[str, str]
+    given: str | None,
+    environ: Mapping[str, str],
+    statement: str,
+    values: Mapping[str, str],
 ) -> Sequence[Any]:
     from sqlalchemy import make_url, text
 

@@ -1,8 +1,9 @@
 """Optuna's trials, written in bulk.
 
-Optuna's own interface writes a trial with 15 parameters in 73 statements and 7 transactions; this
-module takes 10 statements and 2 transactions. Each transaction is atomic: a row has its number and
-all its parts, or does not exist. Knows nothing of our ledger.
+Optuna's own interface writes a trial with 15 parameters in 73 statements and 7
+transactions; this module takes 10 statements and 2 transactions. Each transaction is
+atomic: a row has its number and all its parts, or does not exist. Knows nothing of our
+ledger.
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ def add_trial(
 ) -> int | None:
     """Make or find the RUNNING row of that number; returns Optuna's id.
 
-    None where the study or the number before is missing. The study's row is locked, as Optuna does,
-    so that each number is given once.
+    None where the study or the number before is missing. The study's row is locked, as
+    Optuna does, so that each number is given once.
     """
     if not lock_optuna_study(tx, study_id):
         return None
-    newest = select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
+    newest = select(TRIALS.c.trial_id, TRIALS.c.number).where(
+        TRIALS.c.study_id == study_id
+    )
     last = tx.execute(newest.order_by(TRIALS.c.trial_id.desc()).limit(1)).one_or_none()
     if last is not None and last.number >= number:
         return int(tx.execute(newest.where(TRIALS.c.number == number)).one().trial_id)
@@ -79,7 +82,9 @@ def add_trial(
         tx.execute(insert(PARAMS), rows)
     for key, value in attrs.items():
         text = json.dumps(value)
-        tx.execute(insert(USER_ATTRS).values(trial_id=trial_id, key=key, value_json=text))
+        tx.execute(
+            insert(USER_ATTRS).values(trial_id=trial_id, key=key, value_json=text)
+        )
     return trial_id
 
 
@@ -92,10 +97,17 @@ def conclude(tx: Transaction, trial_id: int, ending: Ending) -> None:
     if ending.curve:
         common = {"trial_id": trial_id, "intermediate_value_type": FINITE_INTERMEDIATE}
         points = ending.curve.items()
-        rows = [{**common, "step": epoch, "intermediate_value": value} for epoch, value in points]
+        rows = [
+            {**common, "step": epoch, "intermediate_value": value}
+            for epoch, value in points
+        ]
         tx.execute(insert(INTERMEDIATE_VALUES), rows)
     constraint = json.dumps(1.0 if ending.diverged else 0.0)
-    tx.execute(insert(SYSTEM_ATTRS).values(trial_id=trial_id, key=DIVERGED, value_json=constraint))
+    tx.execute(
+        insert(SYSTEM_ATTRS).values(
+            trial_id=trial_id, key=DIVERGED, value_json=constraint
+        )
+    )
     if ending.value is not None:
         value = {"objective": 0, "value": ending.value, "value_type": FINITE_VALUE}
         tx.execute(insert(VALUES).values(trial_id=trial_id, **value))
@@ -104,7 +116,9 @@ def conclude(tx: Transaction, trial_id: int, ending: Ending) -> None:
 
 
 def _param_rows(
-    trial_id: int, params: Mapping[str, Json], dimensions: Mapping[str, Mapping[str, Json]]
+    trial_id: int,
+    params: Mapping[str, Json],
+    dimensions: Mapping[str, Mapping[str, Json]],
 ) -> list[dict[str, Any]]:
     """Rows of the parameters whose dimension can hold their value."""
     rows = []
@@ -117,7 +131,9 @@ def _param_rows(
     return rows
 
 
-def _distribution(dimension: Mapping[str, Json], value: Json) -> BaseDistribution | None:
+def _distribution(
+    dimension: Mapping[str, Json], value: Json
+) -> BaseDistribution | None:
     """The dimension's distribution, widened to `value`; None where it cannot hold the value.
 
     The user's own compile may lie outside the dimension.

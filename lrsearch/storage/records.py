@@ -114,7 +114,9 @@ def finite(number: float | None) -> float | None:
 
 
 def finite_logs(logs: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(number) for name, number in logs.items() if math.isfinite(number)}
+    return {
+        name: float(number) for name, number in logs.items() if math.isfinite(number)
+    }
 
 
 def plan_from(text: str) -> StudyPlan:
@@ -163,7 +165,9 @@ def _record(made: Callable[..., T], row: Any, /, **others: Any) -> T:
 
 
 @cache
-def _columns(made: Any, *others: str) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+def _columns(
+    made: Any, *others: str
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     names = tuple(each.name for each in fields(made) if each.name not in others)
     # All columns at once: each new worker reads a study's 10,000 trials.
     return names, attrgetter(*names)
@@ -172,11 +176,21 @@ def _columns(made: Any, *others: str) -> tuple[tuple[str, ...], Callable[[Any], 
 def outcome_columns(outcome: Outcome) -> dict[str, Any]:
     """The columns of a trial that a terminal outcome writes."""
     seconds = outcome.seconds
-    numbers = ("value", "last_value", "best_value", "best_epoch", "epochs", "steps", "seconds")
+    numbers = (
+        "value",
+        "last_value",
+        "best_value",
+        "best_epoch",
+        "epochs",
+        "steps",
+        "seconds",
+    )
     return {
         **{name: finite(getattr(outcome, name)) for name in numbers},
         "state": outcome.status.value,
-        "worker_seconds": seconds if outcome.worker_seconds is None else outcome.worker_seconds,
+        "worker_seconds": seconds
+        if outcome.worker_seconds is None
+        else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),

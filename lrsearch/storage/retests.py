@@ -1,9 +1,9 @@
 """Retests: a worker plans them when the search is over, or a person asks for them.
 
-Retests that a person asks for are queued where the search is over; else they become the study's
-rule for its end. A finished study opens again for retests alone: its search does not go on,
-whatever is left of its budget, and the deadline that ended it does not count. `set_budget` and
-`retry_failed` let the search go on.
+Retests that a person asks for are queued where the search is over; else they become the
+study's rule for its end. A finished study opens again for retests alone: its search
+does not go on, whatever is left of its budget, and the deadline that ended it does not
+count. `set_budget` and `retry_failed` let the search go on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import insert, or_, select
 
-from lrsearch.storage.claims import count_ended, count_trainings, new_trial, search_is_over
+from lrsearch.storage.claims import (
+    count_ended,
+    count_trainings,
+    new_trial,
+    search_is_over,
+)
 from lrsearch.storage.states import change_state
 from lrsearch.storage.tables import IS_RETEST, IS_RUNNING, IS_SEARCH, IS_WAITING, trials
 from lrsearch.storage.transaction import Transaction
@@ -52,7 +57,7 @@ class RetestsTaken:
     state: str  # the study's, then
 
 
-# -- at the end of the search ------------------------------------------------------------------
+# -- at the end of the search ----------------------------------------------------------
 
 
 def plan_retests(
@@ -60,9 +65,9 @@ def plan_retests(
 ) -> bool:
     """Queue retests; returns whether any is new. An earlier plan's retests stay.
 
-    Queues nothing where another worker has planned since the last search trial ended: that worker
-    may have had another time left. Queues nothing either where the study's rule for retests is no
-    longer the `rule` by which these were chosen.
+    Queues nothing where another worker has planned since the last search trial ended:
+    that worker may have had another time left. Queues nothing either where the study's
+    rule for retests is no longer the `rule` by which these were chosen.
     """
     ended = count_ended(tx)
     if tx.study.retests_for >= ended or (rule is not None and rule != retest_rule(tx)):
@@ -78,7 +83,9 @@ def retest_rule(tx: Transaction) -> tuple[int, int]:
     return plan.retest_seeds, plan.retest_top
 
 
-def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = False) -> int:
+def queue_retests(
+    tx: Transaction, retests: Sequence[Retest], *, beyond: bool = False
+) -> int:
     """Queue the retests that are missing, within the limit of trainings or `beyond` it.
 
     Returns how many are new.
@@ -97,9 +104,17 @@ def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = 
     for number, retest in enumerate(new, len(there)):
         parent = parents[retest.parent]
         row = new_trial(
-            tx, number=number, kind=Kind.RETEST, origin=parent.origin, setting=parent.setting
+            tx,
+            number=number,
+            kind=Kind.RETEST,
+            origin=parent.origin,
+            setting=parent.setting,
         )
-        repeat = {"parent": retest.parent, "repeat_no": retest.repeat, "seed": retest.seed}
+        repeat = {
+            "parent": retest.parent,
+            "repeat_no": retest.repeat,
+            "seed": retest.seed,
+        }
         columns.append({**row, **repeat})
     if columns:
         tx.execute(insert(trials), columns)
@@ -113,7 +128,9 @@ def plan_round(tx: Transaction, retests: Sequence[Retest], total: int) -> bool:
     """
     if tx.rules.get("retest_total") != total:
         return False
-    added = queue_retests(tx, retests[: max(0, total - tx.count(IS_RETEST))], beyond=True)
+    added = queue_retests(
+        tx, retests[: max(0, total - tx.count(IS_RETEST))], beyond=True
+    )
     if not retests:
         tx.change_rules(retest_total=None)
         if tx.study.trainings is not None:  # the rest is not spent
@@ -122,7 +139,7 @@ def plan_round(tx: Transaction, retests: Sequence[Retest], total: int) -> bool:
     return added > 0
 
 
-# -- asked for by a person -----------------------------------------------------------------------
+# -- asked for by a person -------------------------------------------------------------
 
 
 def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
@@ -133,7 +150,9 @@ def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
     over = search_is_over(tx)
     if over and asked.top is not None and asked.ended != count_ended(tx):
         return None
-    added = queue_retests(tx, (*asked.named, *(asked.best if over else ())), beyond=True)
+    added = queue_retests(
+        tx, (*asked.named, *(asked.best if over else ())), beyond=True
+    )
     _raise_limit(tx, added)
     if asked.top is not None and (asked.lasting or not over):
         _raise_rule(tx, asked.seeds, asked.top, again=not over)
@@ -141,13 +160,16 @@ def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
     tx.change_study()
     if over and waiting:
         _open(tx)
-    return asdict(RetestsTaken(over=over, added=added, waiting=waiting, state=tx.study.state))
+    return asdict(
+        RetestsTaken(over=over, added=added, waiting=waiting, state=tx.study.state)
+    )
 
 
 def ask_race(tx: Transaction, total: int) -> Json:
     """Let a study have `total` retests, chosen one after another; the fields of `RetestsTaken`.
 
-    They follow now where the search is over, else at its end, in place of the usual ones.
+    They follow now where the search is over, else at its end, in place of the usual
+    ones.
     """
     over, there = search_is_over(tx), tx.count(IS_RETEST)
     more = max(0, total - there)
@@ -155,14 +177,20 @@ def ask_race(tx: Transaction, total: int) -> Json:
     if more:
         tx.change_rules(retest_total=total)
         if tx.study.trainings is not None:
-            trials = tx.study.searched if over else max(tx.study.searched, tx.study.trials or 0)
+            trials = (
+                tx.study.searched
+                if over
+                else max(tx.study.searched, tx.study.trials or 0)
+            )
             limit = max(tx.study.trainings, trials + total)
             tx.change_study(trainings=limit)
             tx.refresh()
     tx.change_study()
     if over and (more or waiting):
         _open(tx)
-    return asdict(RetestsTaken(over=over, added=more, waiting=waiting, state=tx.study.state))
+    return asdict(
+        RetestsTaken(over=over, added=more, waiting=waiting, state=tx.study.state)
+    )
 
 
 def _raise_rule(tx: Transaction, seeds: int, top: int, *, again: bool) -> None:

@@ -1,6 +1,7 @@
 """The versions of tables that a folder of Alembic's migrations has, read without Alembic.
 
-Alembic takes a quarter of a second to import. Only making or migrating tables needs Alembic.
+Alembic takes a quarter of a second to import. Only making or migrating tables needs
+Alembic.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Revisions:
 @cache
 def read_revisions(folder: Path) -> Revisions:
     """Read the versions of the migrations in `folder`/versions; the newest one has no successor."""
-    before = dict(_read_revision(path) for path in (folder / "versions").glob("[!_]*.py"))
+    before = dict(
+        _read_revision(path) for path in (folder / "versions").glob("[!_]*.py")
+    )
     [newest] = before.keys() - set(before.values())
     return Revisions(newest=str(newest), known=frozenset(map(str, before)))
 

@@ -32,14 +32,19 @@ def write_row_scores(
 
 def _columns(scores: RowScores) -> dict[str, Any]:
     kept = {"kept": len(scores.values), "scores": compress(scores.values)}
-    return {"split": scores.split, "digest": scores.digest, "total": scores.rows, **kept}
+    return {
+        "split": scores.split,
+        "digest": scores.digest,
+        "total": scores.rows,
+        **kept,
+    }
 
 
 class StoredScores(Mapping[int, Mapping[str, RowScores]]):
     """Row scores by trial id and split, each trial's unpacked when it is asked for.
 
-    An answer pairs the best hundred settings: of 1,000 trials with 4,096 rows each, unpacking all
-    took 0.3 s.
+    An answer pairs the best hundred settings: of 1,000 trials with 4,096 rows each,
+    unpacking all took 0.3 s.
     """
 
     def __init__(self, rows: Iterable[Any]) -> None:
@@ -66,7 +71,7 @@ def _row_scores_from(row: Any) -> RowScores:
     return RowScores(split=row.split, values=values, digest=row.digest, rows=row.total)
 
 
-# -- compression ----------------------------------------------------------------------------------
+# -- compression -----------------------------------------------------------------------
 
 
 def compress(values: np.ndarray) -> bytes:
@@ -123,7 +128,8 @@ def _unpack_bits(data: bytes, count: int) -> np.ndarray:
 
 _Code = tuple[Callable[["np.ndarray"], bytes], Callable[[bytes, int], "np.ndarray"]]
 _CODES: dict[bytes, _Code] = {
-    b"f": (_deflate, _inflate),  # few different values, or many rows of accuracy near 0 or 1
+    # few different values, or many rows of accuracy near 0 or 1
+    b"f": (_deflate, _inflate),
     b"p": (_deflate_planes, _inflate_planes),  # losses
     b"b": (_pack_bits, _unpack_bits),  # accuracies
 }

@@ -1,8 +1,8 @@
 """Our tables' versions: make them, check them, migrate them.
 
-Tables are made on an empty database, checked whenever a ledger is opened, and migrated only on
-request. Alembic's version table of ours is `lrsearch_alembic_version`; Optuna's tables have their
-own, which this module only checks.
+Tables are made on an empty database, checked whenever a ledger is opened, and migrated
+only on request. Alembic's version table of ours is `lrsearch_alembic_version`; Optuna's
+tables have their own, which this module only checks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ VERSION_TABLE = "lrsearch_alembic_version"
 OPENING_SECONDS = 30.0  # enough for a server to start, and little where there is none
 _LOCK = 5_377_121  # any number that nobody else locks
 _LOCK_NAME = f"lrsearch-{_LOCK}"
-_COMMITS_EACH = frozenset({"mysql", "mariadb"})  # every change of a table is its own transaction
+# every change of a table is its own transaction
+_COMMITS_EACH = frozenset({"mysql", "mariadb"})
 
 
 def open_ledger(
@@ -41,9 +42,10 @@ def open_ledger(
 ) -> Ledger:
     """Open the ledger at `url`, a resolved URL; with `create`, make its tables where none are.
 
-    `failpoint` and `clock` are for drills: a hook around each commit (see `Database`), and an SQL
-    expression in place of the database's clock. Raises StorageProblem (not there, no database,
-    read-only, unreachable), SchemaMismatch (another version's tables).
+    `failpoint` and `clock` are for drills: a hook around each commit (see `Database`),
+    and an SQL expression in place of the database's clock. Raises StorageProblem (not
+    there, no database, read-only, unreachable), SchemaMismatch (another version's
+    tables).
     """
     address = _parse(url, create=create)
     database = Database(
@@ -158,8 +160,8 @@ def _upgrade(database: Database) -> None:
 def _queue(connection: Connection) -> Iterator[None]:
     """Let one process at a time change tables.
 
-    SQLite's transaction is a lock already. PostgreSQL's lock ends with the transaction, MySQL's
-    lock is the session's.
+    SQLite's transaction is a lock already. PostgreSQL's lock ends with the transaction,
+    MySQL's lock is the session's.
     """
     kind = connection.dialect.name
     if kind == "postgresql":
@@ -172,8 +174,8 @@ def _queue(connection: Connection) -> Iterator[None]:
         if not inspect(connection).has_table("studies"):
             _widen_alphabet(connection)
         if _version_of(connection) is None:
-            # Every change of a table was committed by itself: tables without a version are what a
-            # crash left, and empty.
+            # Every change of a table was committed by itself: tables without a version
+            # are what a crash left, and empty.
             metadata.drop_all(connection)
         yield
     finally:

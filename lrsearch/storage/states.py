@@ -18,7 +18,8 @@ FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
     # Not draining: `stop` after `stop --now` asks for less.
     _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),
     _BROKEN: frozenset({_OPEN}),
-    # Nothing is left to stop. A study with more to train opens. Its last failures may break it.
+    # Nothing is left to stop. A study with more to train opens. Its last failures may
+    # break it.
     _FINISHED: frozenset({_OPEN, _BROKEN}),
 }
 

@@ -52,7 +52,12 @@ def _seconds_until(end: float) -> float:
 def insert_study(tx: Transaction, plan: StudyPlan, end: float | None) -> None:
     """Make the study and its first trials. Raises IntegrityError where the name is taken."""
     columns: dict[str, Any] = {"name": plan.name, "plan": records.dump(asdict(plan))}
-    columns |= {"trials": plan.trials, "trainings": plan.trainings, "searched": 0, "retests_for": 0}
+    columns |= {
+        "trials": plan.trials,
+        "trainings": plan.trainings,
+        "searched": 0,
+        "retests_for": 0,
+    }
     columns |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0}
     columns["deadline"] = None if end is None else tx.clock + _seconds_until(end)
     tx.lock_study(tx.insert(studies, **columns, created_at=tx.clock))
@@ -89,9 +94,9 @@ def change_budget(
 ) -> None:
     """Give the study other totals, by `change` of Budget, and another end; None keeps.
 
-    A passed deadline is dropped where a total is given: it must not end the new budget. A finished
-    study with more to train is open again. Retests are planned anew, since some may have been left
-    out for want of time.
+    A passed deadline is dropped where a total is given: it must not end the new budget.
+    A finished study with more to train is open again. Retests are planned anew, since
+    some may have been left out for want of time.
     """
     _reopen_search(tx)
     columns: dict[str, Any] = {"retests_for": 0}
@@ -125,8 +130,8 @@ def _change_and_open(tx: Transaction, closed: set[StudyState], **columns: Any) -
 def retry_failed(tx: Transaction) -> list[int]:
     """Queue each failed trial's setting as a new trial; returns the new numbers.
 
-    The budget rises by as many. A finished or broken study is open again. Where nothing failed,
-    nothing changes.
+    The budget rises by as many. A finished or broken study is open again. Where nothing
+    failed, nothing changes.
     """
     rows = tx.execute(_failed_once(tx).order_by(trials.c.number)).all()
     if not rows:
@@ -138,11 +143,15 @@ def retry_failed(tx: Transaction) -> list[int]:
     for number, row in enumerate(rows, taken):
         # Yours stays yours: the user compiles it, not its setting.
         origin = Origin.YOURS if row.origin == Origin.YOURS else Origin.RETRY
-        retry = new_trial(tx, number=number, kind=Kind.SEARCH, origin=origin, setting=row.setting)
+        retry = new_trial(
+            tx, number=number, kind=Kind.SEARCH, origin=origin, setting=row.setting
+        )
         new.append({**retry, "parent": row.number})
     tx.execute(insert(trials), new)
     totals = {name: getattr(tx.study, name) for name in ("trials", "trainings")}
-    raised = {name: total + len(new) for name, total in totals.items() if total is not None}
+    raised = {
+        name: total + len(new) for name, total in totals.items() if total is not None
+    }
     closed = {StudyState.FINISHED, StudyState.BROKEN}
     _change_and_open(tx, closed, searched=taken + len(new), **raised)
     return [row["number"] for row in new]
@@ -157,8 +166,8 @@ def _reopen_search(tx: Transaction) -> None:
 def record_changes(tx: Transaction, changes: Sequence[Change]) -> None:
     """Add new changes of the definition to the study's record.
 
-    Where a change touches training, trials that wait for their next attempt begin anew: a trial
-    trained half under each code is neither.
+    Where a change touches training, trials that wait for their next attempt begin anew:
+    a trial trained half under each code is neither.
     """
     known = json.loads(tx.study.changes or "[]")
     newest = {each["field"]: each["new"] for each in known}
@@ -177,7 +186,9 @@ def _failed_once(tx: Transaction) -> Select[Any]:
     """Select failed trials with a setting and without a retry, a search trial with a parent."""
     search = tx.of_study(IS_SEARCH)
     again = select(trials.c.parent).where(search, trials.c.parent.is_not(None))
-    failed = and_(search, trials.c.state == TrialState.FAILED.value, trials.c.setting.is_not(None))
+    failed = and_(
+        search, trials.c.state == TrialState.FAILED.value, trials.c.setting.is_not(None)
+    )
     return select(trials.c.number, trials.c.setting, trials.c.origin).where(
         failed, trials.c.number.not_in(again)
     )
@@ -191,7 +202,9 @@ def part_from_optuna(tx: Transaction) -> str:
     refuse_while_running(tx)
     stopped = StudyState.STOPPED.value
     tx.change_study(state=stopped, reason="it is being deleted", optuna_study_id=None)
-    tx.execute(update(trials).where(tx.of_study()).values(mirrored=0, optuna_trial_id=None))
+    tx.execute(
+        update(trials).where(tx.of_study()).values(mirrored=0, optuna_trial_id=None)
+    )
     return str(tx.study.name)
 
 

@@ -1,7 +1,8 @@
 """The ledger's tables, beside Optuna's in the same database.
 
-All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them.
-Values that are only stored and read are JSON text; what is counted, compared or fenced is a column.
+All times are seconds since 1970 by the database's clock, as floats: no time zone can
+touch them. Values that are only stored and read are JSON text; what is counted,
+compared or fenced is a column.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ studies = Table(
     required("state", String(16)),
     required("reason", LongText),
     Column("trials", Integer),  # the budget; NULL: time alone limits it
-    # Search trials and retests together; NULL: `trials` and the retests' rule limit them.
+    # Search trials and retests together; NULL: `trials` and the retests' rule limit
+    # them.
     Column("trainings", Integer),
     Column("deadline", Double),
     required("created_at", Double),
@@ -129,7 +131,8 @@ trials = Table(
     required("traceback", LongText, default=""),
     required("notes", LongText, default="[]"),
     required("logs", LongText, default="{}"),
-    # The rates of the first, the peak and the last update, a JSON object; NULL: nobody read them.
+    # The rates of the first, the peak and the last update, a JSON object; NULL: nobody
+    # read them.
     Column("rates", LongText),
     Column("started_at", Double),
     Column("finished_at", Double),
@@ -141,7 +144,9 @@ trials = Table(
     Column("optuna_trial_id", Integer),
     required("mirrored", Integer, default=0),  # 0 nothing, 1 running row, 2 final row
     UniqueConstraint("study_id", "kind", "number", name="lrsearch_trials_number"),
-    UniqueConstraint("study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"),
+    UniqueConstraint(
+        "study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"
+    ),
     Index("lrsearch_trials_state", "study_id", "state", "kind", "number"),
     Index("lrsearch_trials_revision", "study_id", "revision"),
     Index("lrsearch_trials_mirrored", "study_id", "kind", "mirrored", "number"),
@@ -157,8 +162,8 @@ attempts = Table(
     required("reason", LongText, default=""),
     required("started_at", Double),
     Column("ended_at", Double),
-    # The time of the checkpoint that the next attempt went on from; NULL: all of this attempt
-    # counts, or no attempt has followed.
+    # The time of the checkpoint that the next attempt went on from; NULL: all of this
+    # attempt counts, or no attempt has followed.
     Column("kept_until", Double),
 )
 
@@ -230,6 +235,8 @@ row_scores = Table(
 )
 
 # Conditions on trials.
-IS_SEARCH, IS_RETEST = (trials.c.kind == each.value for each in (Kind.SEARCH, Kind.RETEST))
+IS_SEARCH, IS_RETEST = (
+    trials.c.kind == each.value for each in (Kind.SEARCH, Kind.RETEST)
+)
 IS_WAITING = trials.c.state == TrialState.WAITING.value
 IS_RUNNING = trials.c.state == TrialState.RUNNING.value

@@ -9,7 +9,16 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from lrsearch.errors import CallerError
 from lrsearch.storage import records
@@ -56,7 +65,9 @@ class Transaction:
 
     def refresh(self) -> None:
         """Read the study's row again, after a change that the rest of the work needs."""
-        self.study = self.execute(select(studies).where(studies.c.id == self.study_id)).one()
+        self.study = self.execute(
+            select(studies).where(studies.c.id == self.study_id)
+        ).one()
 
     @property
     def plan(self) -> StudyPlan:
@@ -73,7 +84,9 @@ class Transaction:
 
     def count(self, *conditions: ColumnElement[bool]) -> int:
         """Count the study's trials that meet all `conditions`."""
-        query = select(func.count()).select_from(trials).where(self.of_study(*conditions))
+        query = (
+            select(func.count()).select_from(trials).where(self.of_study(*conditions))
+        )
         return int(self.execute(query).scalar_one())
 
     def insert(self, table: Table, **columns: Any) -> int:
@@ -104,9 +117,15 @@ class Transaction:
         begun = {"status": "running", "reason": "", "started_at": self.now}
         self.execute(insert(attempts).values(**row, **begun))
 
-    def close_attempt(self, trial_id: int, attempt: int, status: str, reason: str) -> None:
+    def close_attempt(
+        self, trial_id: int, attempt: int, status: str, reason: str
+    ) -> None:
         this = and_(attempts.c.trial_id == trial_id, attempts.c.attempt == attempt)
-        closed = {"status": status, "reason": records.clean(reason), "ended_at": self.now}
+        closed = {
+            "status": status,
+            "reason": records.clean(reason),
+            "ended_at": self.now,
+        }
         self.execute(update(attempts).where(this).values(**closed))
 
     def once(self, token: str, work: Callable[[Transaction], J]) -> J:
@@ -117,7 +136,11 @@ class Transaction:
             answer: J = json.loads(served)
             return answer
         answer = work(self)
-        row = {"token": token, "study_id": self.study_id, "answer": records.dump(answer)}
+        row = {
+            "token": token,
+            "study_id": self.study_id,
+            "answer": records.dump(answer),
+        }
         self.execute(insert(requests).values(**row))
         return answer
 

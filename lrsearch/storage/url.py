@@ -29,7 +29,8 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",
     "mariadb+pymysql": "mysql+pymysql",
 }
-# File systems on which SQLite's locks cannot be trusted, by their names in /proc/mounts.
+# File systems on which SQLite's locks cannot be trusted, by their names in
+# /proc/mounts.
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "nfs",
@@ -63,8 +64,8 @@ def resolve_url(given: str | None, environ: Mapping[str, str]) -> str:
     """The database's URL: `given`, else LRSEARCH_STORAGE, else lrsearch.db in the working folder.
 
     Both may be `file:PATH`, a file with the URL that only its owner can read;
-    LRSEARCH_STORAGE_PASSWORD_FILE names a file with just the password. SQLite's path becomes
-    absolute. Raises InvalidValue and StorageProblem.
+    LRSEARCH_STORAGE_PASSWORD_FILE names a file with just the password. SQLite's path
+    becomes absolute. Raises InvalidValue and StorageProblem.
     """
     source = "--storage" if given is not None else VARIABLE
     text = given if given is not None else environ.get(VARIABLE) or DEFAULT
@@ -108,7 +109,9 @@ def is_sqlite(url: URL) -> bool:
 
 def mask_url(url: URL) -> str:
     """The URL without its secrets."""
-    return url.update_query_dict(dict.fromkeys(_secrets(url), _HIDDEN)).render_as_string()
+    return url.update_query_dict(
+        dict.fromkeys(_secrets(url), _HIDDEN)
+    ).render_as_string()
 
 
 def _secrets(url: URL) -> list[str]:
@@ -146,10 +149,14 @@ def check_file(url: URL, *, create: bool) -> None:
         fix = "SQLite needs its file and folder writable; give another --storage."
         raise StorageProblem(f"{target} cannot be written.", fix=fix)
     if path.exists() and path.stat().st_size and not _is_database(path):
-        raise StorageProblem(f"{path} is no SQLite database.", fix="Give another --storage.")
+        raise StorageProblem(
+            f"{path} is no SQLite database.", fix="Give another --storage."
+        )
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
-        text = f"{path} lies on a network file system ({kind}), where SQLite loses data."
+        text = (
+            f"{path} lies on a network file system ({kind}), where SQLite loses data."
+        )
         fix = "Use a local disk, or PostgreSQL: lrsearch database start --dir DIR."
         raise StorageProblem(text, fix=fix)
 
@@ -157,11 +164,13 @@ def check_file(url: URL, *, create: bool) -> None:
 def _is_database(path: Path) -> bool:
     """Whether SQLite reads the file.
 
-    SQLite itself looks. A file that this process opens and closes by other means takes the locks of
-    its open connections with it, and another process then writes over them: the database is
-    malformed (sqlite.org/howtocorrupt.html, section 2.2).
+    SQLite itself looks. A file that this process opens and closes by other means takes
+    the locks of its open connections with it, and another process then writes over
+    them: the database is malformed (sqlite.org/howtocorrupt.html, section 2.2).
     """
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(
+        sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    ) as connection:
         try:
             connection.execute("PRAGMA schema_version")
         except sqlite3.DatabaseError as error:
@@ -172,7 +181,9 @@ def _is_database(path: Path) -> bool:
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
     """The type of the file system of `folder`; empty where it is unknown."""
     try:
-        rows = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
+        rows = [
+            line.split() for line in mounts.read_text(encoding="utf-8").splitlines()
+        ]
     except OSError:
         return ""
     kinds = {Path(row[1].replace("\\040", " ")): row[2] for row in rows}
@@ -199,5 +210,7 @@ def _read_secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        text = f"cannot read the password file {path} ({PASSWORD_FILE}): {error.strerror}."
+        text = (
+            f"cannot read the password file {path} ({PASSWORD_FILE}): {error.strerror}."
+        )
         raise StorageProblem(text, fix="Name a file that you can read.") from None

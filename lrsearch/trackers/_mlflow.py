@@ -24,12 +24,14 @@ def open(where: str) -> Tracker:  # noqa: A001 - called as a member
     # MLflow's own retries take minutes; a sender tries again by itself.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # Nobody asked for MLflow's reports of its use to its makers, with a record for every call.
+    # Nobody asked for MLflow's reports of its use to its makers, with a record for
+    # every call.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if urlsplit(where).scheme.split("+")[0] in DATABASE_ENGINES:
-        # A client that is made for a database loads this, for 0.8 s, and makes its tables.
+        # A client that is made for a database loads this, for 0.8 s, and makes its
+        # tables.
         import_module("mlflow.store.tracking.sqlalchemy_store")
     return _MLflow(where)
 
@@ -61,9 +63,15 @@ class _MLflow:
 
     def send(self, runs: Sequence[Run]) -> None:
         for run in runs:
-            tags = {_KEY: run.key, **{f"lrsearch.{name}": text for name, text in run.tags.items()}}
+            tags = {
+                _KEY: run.key,
+                **{f"lrsearch.{name}": text for name, text in run.tags.items()},
+            }
             made = self._client.create_run(
-                self._experiment, start_time=round(run.began * 1000), run_name=run.label, tags=tags
+                self._experiment,
+                start_time=round(run.began * 1000),
+                run_name=run.label,
+                tags=tags,
             ).info.run_id
             params = [Param(name, str(value)) for name, value in run.params.items()]
             metrics = _metrics(run)

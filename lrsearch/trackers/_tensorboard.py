@@ -1,7 +1,8 @@
 """TensorBoard: a folder for each run, written by TensorBoard's own writer.
 
-Read in tensorboard 2.21: where the module `tensorboard.compat.notf` can be imported, TensorBoard
-uses its own stub of TensorFlow's files. TensorFlow takes seconds to load, and prints.
+Read in tensorboard 2.21: where the module `tensorboard.compat.notf` can be imported,
+TensorBoard uses its own stub of TensorFlow's files. TensorFlow takes seconds to load,
+and prints.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
+sys.modules.setdefault(
+    "tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf")
+)
 
 from tensorboard.compat.proto.event_pb2 import Event  # noqa: E402
 from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: E402
@@ -56,12 +59,16 @@ class _TensorBoard:
         for old in folder.glob("events.*"):
             old.unlink()
         writer = EventFileWriter(str(folder))
-        _add_text(writer, "verdict", {"verdict": verdict, "next": answer["next"]["text"]})
+        _add_text(
+            writer, "verdict", {"verdict": verdict, "next": answer["next"]["text"]}
+        )
         writer.close()
 
 
 def _event(at: float, step: int, numbers: Mapping[str, float]) -> Event:
-    values = [Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
+    values = [
+        Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()
+    ]
     return Event(wall_time=at, step=step, summary=Summary(value=values))
 
 

@@ -11,8 +11,9 @@ import wandb
 from lrsearch.trackers.runs import Run, Tracker, plain_name
 from lrsearch.values import Json
 
-# A run was trained elsewhere: this process' output, code, packages, versions and load say nothing
-# of it. They were three quarters of its time: to list what is installed alone took 0.1 s a run.
+# A run was trained elsewhere: this process' output, code, packages, versions and load
+# say nothing of it. They were three quarters of its time: to list what is installed
+# alone took 0.1 s a run.
 _SETTINGS = {
     "silent": True,
     "console": "off",
@@ -42,7 +43,9 @@ class _Wandb:
         path = f"{wandb.setup().settings.entity or wandb.Api().default_entity}/{self._project}"
         runs = wandb.Api().runs(path, filters={"group": self._study})
         try:
-            return {each.config["training"] for each in runs if "training" in each.config}
+            return {
+                each.config["training"] for each in runs if "training" in each.config
+            }
         except ValueError:  # there is no such project yet
             return set()
 
@@ -54,7 +57,9 @@ class _Wandb:
 
     def send(self, runs: Sequence[Run]) -> None:
         for run in runs:
-            with self._begin(run.key, run.label, {**run.params, "training": run.key}) as begun:
+            with self._begin(
+                run.key, run.label, {**run.params, "training": run.key}
+            ) as begun:
                 for epoch, numbers in run.points:
                     begun.log(dict(numbers), step=epoch)
                 begun.summary.update({**run.summary, **run.tags})

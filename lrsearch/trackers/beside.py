@@ -1,7 +1,8 @@
 """The process beside a search that sends its trainings to trackers while the search goes on.
 
-The process is `trackers/process.py`. It begins with the search and loads its libraries while cores
-are free: before the workers start, and while one of them inspects the study.
+The process is `trackers/process.py`. It begins with the search and loads its libraries
+while cores are free: before the workers start, and while one of them inspects the
+study.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from shlex import join
 
-from lrsearch.messages import Event, Listener, PoolEnded, StudyBegun
+from lrsearch.events import Event, Listener
+from lrsearch.messages import PoolEnded, StudyBegun
 from lrsearch.progress.listeners import ignore
 from lrsearch.trackers.places import Place
 
@@ -26,13 +28,16 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def send_beside(places: Sequence[str], storage: Callable[[], str], say: Say) -> Iterator[Listener]:
+def send_beside(
+    places: Sequence[str], storage: Callable[[], str], say: Say
+) -> Iterator[Listener]:
     """Yield a listener that has the study sent to `places` while it hears of a search.
 
-    From the workers' end on, the process sends what is left; the block's end waits for it. So the
-    caller does within the block what it still has to do then, such as printing the answer.
-    `storage` gives the database's URL, secrets included; `say` gets lines for people. Raises
-    InvalidValue and EnvironmentProblem before anything begins.
+    From the workers' end on, the process sends what is left; the block's end waits for
+    it. So the caller does within the block what it still has to do then, such as
+    printing the answer. `storage` gives the database's URL, secrets included; `say`
+    gets lines for people. Raises InvalidValue and EnvironmentProblem before anything
+    begins.
     """
     if not places:
         yield ignore
@@ -79,9 +84,13 @@ class _Beside:
                 start_new_session=True,  # a terminal's Ctrl-C reaches the search alone
             )
         except OSError as error:
-            self._failure = f"no process can be started for the tracker: {error.strerror}"
+            self._failure = (
+                f"no process can be started for the tracker: {error.strerror}"
+            )
             return
-        self._relay = threading.Thread(target=self._pass_on, args=(self._process,), daemon=True)
+        self._relay = threading.Thread(
+            target=self._pass_on, args=(self._process,), daemon=True
+        )
         self._relay.start()
 
     def follow(self, study: str) -> None:
@@ -118,7 +127,8 @@ class _Beside:
             self._process.kill()
             self._process.wait()
             self._warn(f"the tracker takes longer than {LAST_SECONDS:g} s")
-        self._relay.join(1.0)  # what the tracker's library started may hold the pipe for longer
+        # what the tracker's library started may hold the pipe for longer
+        self._relay.join(1.0)
 
     def _warn(self, text: str) -> None:
         to = [word for each in self._places for word in ("--to", each)]

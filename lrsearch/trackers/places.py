@@ -11,7 +11,8 @@ from typing import Final
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.trackers.runs import Tracker
 
-# The library that each tracker needs, which is also the name of the extra and of our module.
+# The library that each tracker needs, which is also the name of the extra and of our
+# module.
 TRACKERS: Final[Mapping[str, str]] = {
     "tensorboard": "a folder",
     "mlflow": "a URI, such as sqlite:///mlflow.db",
@@ -46,5 +47,7 @@ class Place:
 
     def open(self) -> Tracker:
         """Load the tracker's library; only its `begin` writes, or asks a server."""
-        tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(self.where)
+        tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(
+            self.where
+        )
         return tracker

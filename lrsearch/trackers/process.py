@@ -1,13 +1,14 @@
 """The process that sends a search's trainings: `python -m lrsearch.trackers.process PLACE...`.
 
-The search starts this process before its workers. The process loads the trackers' libraries, which
-takes 1 to 3 seconds of a core and ends before the workers have loaded TensorFlow. Then it reads the
-study's name, the only line of its input, and writes nothing before. The end of the input says that
-the search is over. LRSEARCH_STORAGE holds the database's URL.
+The search starts this process before its workers. The process loads the trackers'
+libraries, which takes 1 to 3 seconds of a core and ends before the workers have loaded
+TensorFlow. Then it reads the study's name, the only line of its input, and writes
+nothing before. The end of the input says that the search is over. LRSEARCH_STORAGE
+holds the database's URL.
 
-The process has the priority of a training, since a run costs it 10 to 40 ms alone. At niceness 10
-it had a fiftieth of a core on a machine that others keep busy, and the search had to wait for its
-last runs.
+The process has the priority of a training, since a run costs it 10 to 40 ms alone. At
+niceness 10 it had a fiftieth of a core on a machine that others keep busy, and the
+search had to wait for its last runs.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ def main() -> None:
 def load_libraries(places: Sequence[Place]) -> None:
     """Load what the first runs and the answer need, before there are any.
 
-    What is loaded stays, so no collection of garbage looks at it: an eighth of the time.
+    What is loaded stays, so no collection of garbage looks at it: an eighth of the
+    time.
     """
     gc.disable()
     import_module("lrsearch.report.reading")
     for each in places:
-        with suppress(Exception):  # it fails again with the first runs, and is said then
+        # it fails again with the first runs, and is said then
+        with suppress(Exception):
             each.open()
     gc.freeze()
     gc.enable()

@@ -20,7 +20,8 @@ class Run:
     label: str  # for people
     params: Mapping[str, Json]  # the setting, flat, and the seed
     tags: Mapping[str, str]  # state, kind, origin, engine, reason
-    points: tuple[tuple[int, Mapping[str, float]], ...]  # an epoch's number, and what it logged
+    # an epoch's number, and what it logged
+    points: tuple[tuple[int, Mapping[str, float]], ...]
     summary: Mapping[str, float]  # the value that counts, seconds
     began: float  # seconds since 1970
     ended: float

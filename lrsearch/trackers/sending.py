@@ -1,7 +1,7 @@
 """Sends a study's trainings to trackers, once or for as long as it goes on.
 
-Beside a search this runs in a process of its own, so a tracker that is away or slow costs no
-training anything.
+Beside a search this runs in a process of its own, so a tracker that is away or slow
+costs no training anything.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from lrsearch.values import StudyState, TrialRecord
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
-# Between two looks at the ledger. What is left at the end is sent while the answer is made, when
-# all cores but one are free.
+# Between two looks at the ledger. What is left at the end is sent while the answer is
+# made, when all cores but one are free.
 EVERY_SECONDS = 10.0
 _BATCH = 50  # runs that are made before they are sent
 
 
-def follow(senders: Sequence[Sender], over: threading.Event, warn: Callable[[str], None]) -> None:
+def follow(
+    senders: Sequence[Sender], over: threading.Event, warn: Callable[[str], None]
+) -> None:
     """Send until the study has ended or `over` is set, and what is left then.
 
-    A tracker that is away is tried again at every look, and said once. Raises EnvironmentProblem
-    where a tracker is away in the end.
+    A tracker that is away is tried again at every look, and said once. Raises
+    EnvironmentProblem where a tracker is away in the end.
     """
     said: set[Sender] = set()
     while True:
         last = over.is_set() or all(each.is_over() for each in senders)
-        failures = {each: error for each in senders if (error := _try(each)) is not None}
+        failures = {
+            each: error for each in senders if (error := _try(each)) is not None
+        }
         if last:
             break
         for each in failures.keys() - said:
@@ -70,7 +74,8 @@ class Sender:
     def send(self) -> None:
         """Send what has ended and is not there yet; the verdict, where the study has ended.
 
-        Raises EnvironmentProblem where the tracker does not take it; another call goes on.
+        Raises EnvironmentProblem where the tracker does not take it; another call goes
+        on.
         """
         self._follower.read()
         try:

@@ -1,7 +1,7 @@
 """The frozen values that travel between the packages.
 
-Plain data: knows nothing of Keras, Optuna, SQL or clocks. The maker of a value checks it, and all
-others trust it.
+Plain data: knows nothing of Keras, Optuna, SQL or clocks. The maker of a value checks
+it, and all others trust it.
 """
 
 from lrsearch.jsonable import Json

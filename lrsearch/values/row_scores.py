@@ -17,8 +17,8 @@ NO_ROW_SCORES = "no row scores: "
 class RowScores:
     """One training's row scores on one split, at the epoch that counts.
 
-    A row with weight w and metric m contributes n w m / sum of w, so that the plain mean of all
-    contributions is the objective.
+    A row with weight w and metric m contributes n w m / sum of w, so that the plain
+    mean of all contributions is the objective.
     """
 
     split: str  # "validation" or "test"

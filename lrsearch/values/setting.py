@@ -13,10 +13,11 @@ from lrsearch.jsonable import Json
 class Setting:
     """One point of the search: what distinguishes two trials' trainings, but for the seed.
 
-    `learning_rate` is the peak rate, in real units; the schedule multiplies it by a number in 0..1.
-    `shape`, `hyper` and `extra` hold only what the schedule, the optimizer and
-    `build_model(params)` use. For the user's own compile, `optimizer` and `schedule` are
-    descriptions for people, and `learning_rate` is its largest rate over the run.
+    `learning_rate` is the peak rate, in real units; the schedule multiplies it by a
+    number in 0..1. `shape`, `hyper` and `extra` hold only what the schedule, the
+    optimizer and `build_model(params)` use. For the user's own compile, `optimizer` and
+    `schedule` are descriptions for people, and `learning_rate` is its largest rate over
+    the run.
     """
 
     optimizer: str
@@ -25,7 +26,8 @@ class Setting:
     batch_size: int | None  # None where the user's dataset is batched already
     # warmup, final, power, ...: fractions of the run or of the peak
     shape: Mapping[str, float] = field(default_factory=dict)
-    hyper: Mapping[str, float] = field(default_factory=dict)  # momentum, weight_decay, ...
+    # momentum, weight_decay, ...
+    hyper: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     @property

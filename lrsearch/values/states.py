@@ -72,8 +72,8 @@ class Origin(StrEnum):
 class Kind(StrEnum):
     """What a trial is for.
 
-    Search trials count against the budget and have an Optuna row; retests confirm the answer with
-    fresh seeds.
+    Search trials count against the budget and have an Optuna row; retests confirm the
+    answer with fresh seeds.
     """
 
     SEARCH = "search"

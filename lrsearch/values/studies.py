@@ -37,24 +37,28 @@ class StudyFacts:
     notes: tuple[str, ...] = ()  # for the user, once
     # The arguments of yours that every optimizer keeps: clipnorm, ...
     carried: Mapping[str, Json] = field(default_factory=dict)
-    # The weights that yours leaves out of decay: `var_names`, `places` among trained variables.
+    # The weights that yours leaves out of decay: `var_names`, `places` among trained
+    # variables.
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)
     # Fields beside the fingerprint: a difference is reported, and never refused.
     recorded: Mapping[str, Json] = field(default_factory=dict)
     # Facts that every worker must act on: engine.loaded.Findings.
     findings: Mapping[str, Json] = field(default_factory=dict)
-    # Yours as code, by lrsearch.engine.own_optimizer: the `call`, or the `reason` why there is
-    # none, ... Empty in studies of 0.1.0.
+    # Yours as code, by lrsearch.engine.own_optimizer: the `call`, or the `reason` why
+    # there is none, ... Empty in studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
-    # The ranges of peak rates that were asked for, by optimizer; others have the table's.
+    # The ranges of peak rates that were asked for, by optimizer; others have the
+    # table's.
     asked_rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
-    # where nobody looked (0.1.0).
+    # Yours' rate at evenly spread updates, first to last; one number where it is
+    # constant; None where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
-    # What the objective lies between; None where an end is not known (0.1.0: neither is).
+    # What the objective lies between; None where an end is not known (0.1.0: neither
+    # is).
     bounds: tuple[float | None, float | None] = (None, None)
     folds: int | None = None  # how many; None: the study has one validation split
-    # Validation rows by training rows, the mean over the folds; None where they are not known.
+    # Validation rows by training rows, the mean over the folds; None where they are not
+    # known.
     fold_ratio: float | None = None
 
     def fold_of(self, repeat: int | None) -> int | None:
@@ -73,7 +77,8 @@ class StudyPlan:
     name: str
     study_file: str | None  # as given; None for a study defined in a notebook
     facts: StudyFacts
-    overrides: Mapping[str, Json]  # of the command line; every worker applies them again
+    # of the command line; every worker applies them again
+    overrides: Mapping[str, Json]
     # SearchSpace.public_dimensions(), for the Optuna rows
     dimensions: tuple[Mapping[str, Json], ...]
     sampler: str
@@ -83,14 +88,16 @@ class StudyPlan:
     timeout_seconds: float | None
     retest_seeds: int
     retries: int
-    first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
-    retest_top: int = 3  # settings that are retested beside yours when the search is over
+    # trials 0, 1, ...: yours, then the references
+    first: tuple[tuple[Origin, Setting], ...]
+    # settings that are retested beside yours when the search is over
+    retest_top: int = 3
     # a companion of another study: the dimension whose choices have equally many trials
     balanced: str | None = None
     # retests in all that a race may have; None: none was asked for, or it is decided
     retest_total: int | None = None
-    # Whether retests were requested after the study's end: no search trial begins, no deadline
-    # counts.
+    # Whether retests were requested after the study's end: no search trial begins, no
+    # deadline counts.
     retests_only: bool = False
     # The limit of trials and retests together, where there is one.
     trainings: int | None = None
@@ -121,7 +128,8 @@ class StudyRecord:
     plan: StudyPlan
     state: StudyState
     reason: str
-    # The budget now, which `extend` raises; under `plan.retests_only` the trials that had begun.
+    # The budget now, which `extend` raises; under `plan.retests_only` the trials that
+    # had begun.
     trials: int | None
     # Seconds since 1970 on the database's clock; None under `plan.retests_only`.
     deadline: float | None
@@ -129,7 +137,8 @@ class StudyRecord:
     optuna_study_id: int
     # the limit of search trials and retests together, where there is one
     trainings: int | None = None
-    # Threads of each CPU worker; None before the first training, or where no resume is exact.
+    # Threads of each CPU worker; None before the first training, or where no resume is
+    # exact.
     threads: int | None = None
     changes: tuple[Change, ...] = ()  # the oldest first
 
@@ -151,14 +160,21 @@ class StudyRecord:
         beside = self.plan.facts.recorded
         return {
             **self.plan.facts.fingerprint,
-            **{each.field: each.new for each in self.changes if each.field not in beside},
+            **{
+                each.field: each.new
+                for each in self.changes
+                if each.field not in beside
+            },
         }
 
     @property
     def recorded(self) -> dict[str, Json]:
         """The fields beside the fingerprint, with their changes since the study's creation."""
         stored = self.plan.facts.recorded
-        return {**stored, **{each.field: each.new for each in self.changes if each.field in stored}}
+        return {
+            **stored,
+            **{each.field: each.new for each in self.changes if each.field in stored},
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

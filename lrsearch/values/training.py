@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Snapshot:
     """A trial's whole training state at a batch's end, enough to go on from.
 
-    `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch,
-    step, curve so far).
+    `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is
+    JSON (epoch, step, curve so far).
     """
 
     epoch: int  # epochs finished
@@ -83,9 +83,12 @@ class Progress:
         return self.epoch, self.batch
 
 
-BY_FIT = "trained by fit: "  # begins the note where the study's engine could not train the trial
+# begins the note where the study's engine could not train the trial
+BY_FIT = "trained by fit: "
 # begins the note of a control: the stopping rule would have ended it after that epoch
-SPARED = "ran on as a control of the stopping rule, which would have ended it after epoch "
+SPARED = (
+    "ran on as a control of the stopping rule, which would have ended it after epoch "
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,18 +121,23 @@ class Outcome:
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
-    # Whether SystemExit or KeyboardInterrupt ended it: the study's own, or the answer to a signal.
+    # Whether SystemExit or KeyboardInterrupt ended it: the study's own, or the answer
+    # to a signal.
     left: bool = False
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
-    # of a complete attempt whose objective is a mean over rows: validation, in retests test too
+    # of a complete attempt whose objective is a mean over rows: validation, in retests
+    # test too
     row_scores: tuple[RowScores, ...] = ()
-    rates: AppliedRates | None = None  # of all attempts together; None where no engine read them
+    # of all attempts together; None where no engine read them
+    rates: AppliedRates | None = None
 
     @classmethod
     def put_back(cls, trial_id: int, attempt: int, reason: str) -> Outcome:
         """The outcome of an attempt whose engine is gone: the trial goes on later."""
         status = Status.INTERRUPTED
-        return cls(trial_id=trial_id, attempt=attempt, status=status, engine="", reason=reason)
+        return cls(
+            trial_id=trial_id, attempt=attempt, status=status, engine="", reason=reason
+        )
 
 
 Source: TypeAlias = Callable[[], TrialSpec | None]

@@ -31,7 +31,8 @@ class TrialRecord:
     """
 
     id: int
-    number: int  # 0, 1, ... within its kind; a search trial's number is also its Optuna number
+    # 0, 1, ... within its kind; a search trial's number is also its Optuna number
+    number: int
     kind: Kind
     origin: Origin
     state: TrialState
@@ -69,7 +70,11 @@ class TrialRecord:
     @property
     def short_label(self) -> str:
         """`12`, or `12/2` for a retest: as the command line takes and prints them."""
-        return f"{self.parent}/{(self.repeat or 0) + 1}" if self.is_retest else str(self.number)
+        return (
+            f"{self.parent}/{(self.repeat or 0) + 1}"
+            if self.is_retest
+            else str(self.number)
+        )
 
     @property
     def setting_key(self) -> str:

@@ -1,11 +1,11 @@
 """JSON lines between a worker process and its parent, over standard input and output.
 
-Out: a thread writes events to a private copy of standard output. So nothing that the user prints
-can corrupt them, and a parent that is slow or stopped never delays training. In: a thread reads
-commands, and acts at once where a command must not wait for the main thread: an interruption, a
-wake-up, a signal, and the end of input, which means that the parent is dead. The study's code
-shares this process: it may handle signals, fork, and close descriptors that are not its own. Knows
-nothing of studies.
+Out: a thread writes events to a private copy of standard output. So nothing that the
+user prints can corrupt them, and a parent that is slow or stopped never delays
+training. In: a thread reads commands, and acts at once where a command must not wait
+for the main thread: an interruption, a wake-up, a signal, and the end of input, which
+means that the parent is dead. The study's code shares this process: it may handle
+signals, fork, and close descriptors that are not its own. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from lrsearch.machine import STOP_SIGNALS
 from lrsearch.messages import Command, Interrupt, TrialProgress, Wake, WorkerMessage
 from lrsearch.values import Json
 
-BACKLOG = 200  # messages; with more waiting, progress is dropped: the next one is as good
-LOOK_SECONDS = 1.0  # between checks that the parent lives and the descriptors are still ours
+# messages; with more waiting, progress is dropped: the next one is as good
+BACKLOG = 200
+# between checks that the parent lives and the descriptors are still ours
+LOOK_SECONDS = 1.0
 
 # Our own copy: the study's code may replace json.dumps.
 _encode = json.JSONEncoder().encode
@@ -57,17 +59,23 @@ def _file_of(handle: int) -> tuple[int, int]:
 class EventWriter:
     """Writes messages, one JSON line each, in order, on a thread of its own.
 
-    `on_failure` is called once where the descriptor cannot be written, unless the parent is gone.
+    `on_failure` is called once where the descriptor cannot be written, unless the
+    parent is gone.
     """
 
     def __init__(
-        self, handle: int, *, on_failure: Callable[[BaseException], None] = lambda _error: None
+        self,
+        handle: int,
+        *,
+        on_failure: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         self._out, self._on_failure = Descriptor(handle), on_failure
         self._waiting: deque[str] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="lrsearch-events", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="lrsearch-events", daemon=True
+        )
         self._thread.start()
 
     def write(self, message: WorkerMessage) -> None:
@@ -97,7 +105,8 @@ class EventWriter:
             try:
                 while data:
                     data = data[os.write(self._out.check(), data) :]
-            except BrokenPipeError:  # the parent is gone; the command reader handles that
+            except BrokenPipeError:
+                # the parent is gone; the command reader handles that
                 with self._changed:
                     self._waiting.clear()
             except OSError as error:
@@ -108,8 +117,8 @@ class EventWriter:
 class CommandReader:
     """Reads commands and signals on a thread of its own, also during a long graph call.
 
-    `on_orphan` is called when the parent is dead, `on_failure` with an error that keeps the thread
-    from reading. Both end the thread.
+    `on_orphan` is called when the parent is dead, `on_failure` with an error that keeps
+    the thread from reading. Both end the thread.
     """
 
     def __init__(
@@ -127,7 +136,9 @@ class CommandReader:
         self._on_orphan, self._on_failure = on_orphan, on_failure
         self._rest = b""
         self._signals = Descriptor(SignalPipe().read)
-        self._thread = threading.Thread(target=self._run, name="lrsearch-commands", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="lrsearch-commands", daemon=True
+        )
 
     def first_line(self) -> dict[str, Json]:
         """Read the configuration. Raises EOFError where there is none."""
@@ -168,7 +179,8 @@ class CommandReader:
         return os.getppid() == self._parent
 
     def _handle_signals(self, numbers: bytes) -> None:
-        # Python writes every signal that is handled here, those of the study's own code, too.
+        # Python writes every signal that is handled here, those of the study's own
+        # code, too.
         for number in numbers:
             if number in STOP_SIGNALS:
                 self._on_interrupt(signal.Signals(number).name)
@@ -188,10 +200,11 @@ class CommandReader:
 class SignalPipe:
     """A pipe that gets SIGTERM, SIGINT and SIGHUP at once, whatever the main thread does.
 
-    Python's C-level handler writes them. Where the study's code replaces that one (asyncio does),
-    our Python-level handlers write them as soon as the main thread runs Python. Where the study's
-    code replaces a handler, the signal is its own. Processes that the study forks get the handlers
-    that this process had before, and their signals are not written here.
+    Python's C-level handler writes them. Where the study's code replaces that one
+    (asyncio does), our Python-level handlers write them as soon as the main thread runs
+    Python. Where the study's code replaces a handler, the signal is its own. Processes
+    that the study forks get the handlers that this process had before, and their
+    signals are not written here.
     """
 
     def __init__(self) -> None:
@@ -203,7 +216,9 @@ class SignalPipe:
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         os.register_at_fork(
-            before=self._block, after_in_parent=self._unblock, after_in_child=self._forget
+            before=self._block,
+            after_in_parent=self._unblock,
+            after_in_child=self._forget,
         )
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

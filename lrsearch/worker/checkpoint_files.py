@@ -1,6 +1,7 @@
 """Files and folders of checkpoints, on a disk that other workers and machines share.
 
-A file that another one removes meanwhile is no error. Knows nothing of the files' contents.
+A file that another one removes meanwhile is no error. Knows nothing of the files'
+contents.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ class CheckpointFile:
 
 def file_name(epoch: int, batch: int) -> str:
     """`epoch-00012.npz` at an epoch's end, `epoch-00012-batch-00340.npz` within the next."""
-    return f"epoch-{epoch:05d}-batch-{batch:05d}.npz" if batch else f"epoch-{epoch:05d}.npz"
+    return (
+        f"epoch-{epoch:05d}-batch-{batch:05d}.npz"
+        if batch
+        else f"epoch-{epoch:05d}.npz"
+    )
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -40,7 +45,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def list_folders(folder: Path) -> list[Path]:
     """The folders in a folder, without links."""
-    return [Path(each.path) for each in _entries(folder) if each.is_dir(follow_symlinks=False)]
+    return [
+        Path(each.path)
+        for each in _entries(folder)
+        if each.is_dir(follow_symlinks=False)
+    ]
 
 
 def attempt_files(folder: Path) -> list[CheckpointFile]:
@@ -66,7 +75,8 @@ def trial_files(folder: Path) -> list[CheckpointFile]:
 
 def remove(path: Path) -> None:
     """Remove a file, if that can be done."""
-    # A failure is another worker's doing, or a read-only disk, which the next write reports.
+    # A failure is another worker's doing, or a read-only disk, which the next write
+    # reports.
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
@@ -77,7 +87,8 @@ def write_durably(place: Path, data: bytes) -> None:
     beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         beside.unlink(missing_ok=True)
-        with beside.open("xb") as file:  # never through a link that somebody placed there
+        # never through a link that somebody placed there
+        with beside.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -85,7 +96,8 @@ def write_durably(place: Path, data: bytes) -> None:
     except BaseException:  # also an exit must leave no part of a file
         beside.unlink(missing_ok=True)
         raise
-    folder = os.open(place.parent, os.O_RDONLY)  # a rename survives once its folder is on disk
+    # a rename survives once its folder is on disk
+    folder = os.open(place.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -1,10 +1,11 @@
 """Checkpoints on disk: whole training states from which an attempt can go on.
 
 Each checkpoint is one file in its attempt's folder, `<root>/<study>/<trial>/<attempt>/
-epoch-00012.npz`, so that a worker that lost its lease cannot overwrite its successor's files; the
-name of a checkpoint within an epoch has the batches done, too. A file is written beside its place,
-fsynced and renamed, and its folder fsynced. The caller keeps the file's SHA-256, so a flipped byte
-is found on reading. Knows nothing of SQL, Keras or leases.
+epoch-00012.npz`, so that a worker that lost its lease cannot overwrite its successor's
+files; the name of a checkpoint within an epoch has the batches done, too. A file is
+written beside its place, fsynced and renamed, and its folder fsynced. The caller keeps
+the file's SHA-256, so a flipped byte is found on reading. Knows nothing of SQL, Keras
+or leases.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ from lrsearch.worker.checkpoint_files import (
     write_durably,
 )
 from lrsearch.worker.config import CheckpointPolicy
-from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
+from lrsearch.worker.snapshots import (
+    CheckpointUnusable,
+    decode_snapshot,
+    encode_snapshot,
+)
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
 LONGEST_FOLDER = 255  # bytes of a name on ext4, XFS, APFS, NTFS
@@ -39,25 +44,36 @@ class NoRoom(Exception):
 class CheckpointStore:
     """The checkpoints of one study below one root folder.
 
-    Several workers and machines share the folder: a file that another one removes meanwhile is no
-    error. Anybody who may write there could place links. So no link below the root is followed: a
-    folder that is a link is never written to, emptied or counted.
+    Several workers and machines share the folder: a file that another one removes
+    meanwhile is no error. Anybody who may write there could place links. So no link
+    below the root is followed: a folder that is a link is never written to, emptied or
+    counted.
     """
 
-    def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
+    def __init__(
+        self, root: Path, study: str, policy: CheckpointPolicy | None = None
+    ) -> None:
         self.root = root.expanduser().resolve()
         self.policy = policy or CheckpointPolicy()
         self._study = self.root / study
         if self.root not in self._study.parents or ".." in self._study.parts:
-            raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
+            raise CheckpointUnusable(
+                f"{study!r} lies outside the checkpoint folder {self.root}"
+            )
 
-    def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> CheckpointRecord:
+    def write(
+        self, trial_id: int, attempt: int, snapshot: Snapshot
+    ) -> CheckpointRecord:
         """Write `snapshot` durably.
 
         Raises NoRoom where the quota or the disk is full, and leaves no file then.
         """
         data = encode_snapshot(snapshot)
-        place = self.folder(trial_id) / str(attempt) / file_name(snapshot.epoch, snapshot.batch)
+        place = (
+            self.folder(trial_id)
+            / str(attempt)
+            / file_name(snapshot.epoch, snapshot.batch)
+        )
         try:
             self._refuse_links(place.parent)
             self._make_room(len(data), keep=self.folder(trial_id))
@@ -77,12 +93,16 @@ class CheckpointStore:
     def read(self, manifest: CheckpointRecord) -> Snapshot:
         """Read the snapshot that `manifest` records.
 
-        Raises CheckpointUnusable where its file is outside the root, missing or altered.
+        Raises CheckpointUnusable where its file is outside the root, missing or
+        altered.
         """
-        # Links are followed here: a path from a database is never trusted to stay below the root.
+        # Links are followed here: a path from a database is never trusted to stay below
+        # the root.
         place = (self.root / manifest.path).resolve()
         if self.root not in place.parents:
-            outside = f"{manifest.path!r} lies outside the checkpoint folder {self.root}"
+            outside = (
+                f"{manifest.path!r} lies outside the checkpoint folder {self.root}"
+            )
             raise CheckpointUnusable(outside)
         try:
             data = place.read_bytes()
@@ -97,7 +117,9 @@ class CheckpointStore:
     ) -> tuple[Snapshot | None, tuple[str, ...]]:
         """Read the newest readable snapshot, with a line about each newer unreadable one."""
         troubles: list[str] = []
-        for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):
+        for manifest in sorted(
+            manifests, key=lambda each: (each.epoch, each.batch), reverse=True
+        ):
             try:
                 return self.read(manifest), tuple(troubles)
             except CheckpointUnusable as error:
@@ -141,7 +163,11 @@ class CheckpointStore:
         """The bytes of this study's checkpoints."""
         if self._through_link(self._study):
             return 0
-        return sum(each.size for trial in list_folders(self._study) for each in trial_files(trial))
+        return sum(
+            each.size
+            for trial in list_folders(self._study)
+            for each in trial_files(trial)
+        )
 
     def _make_room(self, size: int, *, keep: Path) -> None:
         """Raises NoRoom past the quota, after removing all but the trial's newest checkpoint."""
@@ -161,7 +187,9 @@ class CheckpointStore:
 
     def _through_link(self, folder: Path) -> Path | None:
         """The first link on the way from the root down to `folder`, itself included."""
-        below = [each for each in (folder, *folder.parents) if self.root in each.parents]
+        below = [
+            each for each in (folder, *folder.parents) if self.root in each.parents
+        ]
         # Path.is_link may raise.
         links = (each for each in reversed(below) if os.path.islink(each))  # noqa: PTH114
         return next(links, None)
@@ -170,8 +198,8 @@ class CheckpointStore:
 def folder_of(study: StudyRecord) -> str:
     """The name of a study's folder: its name and creation time, since databases may share a root.
 
-    Where file systems do not allow such a long name, the study's name is cut, and a hash of the
-    whole name is added.
+    Where file systems do not allow such a long name, the study's name is cut, and a
+    hash of the whole name is added.
     """
     birth = f"{int(study.created_at):x}"
     whole = f"{study.name}-{birth}"

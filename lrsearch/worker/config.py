@@ -27,7 +27,9 @@ class CheckpointPolicy:
         for each in fields(self):
             value = getattr(self, each.name)
             if value is not None and not value > 0:
-                raise InvalidValue(f"checkpoint {each.name}", got=value, allowed="above 0")
+                raise InvalidValue(
+                    f"checkpoint {each.name}", got=value, allowed="above 0"
+                )
 
     def due(self, *, epochs: int, seconds: float) -> bool:
         """Whether to write one, `epochs` and `seconds` after the last or the attempt's begin."""
@@ -57,10 +59,11 @@ class WorkerConfig:
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
     times: bool = False  # whether an inspection also times a few steps
-    # "idle": leave when there is nothing to train now; "unneeded": when there was nothing for a
-    # lease, so that no trial of a dead worker is left behind
+    # "idle": leave when there is nothing to train now; "unneeded": when there was
+    # nothing for a lease, so that no trial of a dead worker is left behind
     until: str = "done"
-    # when the worker must be gone, in seconds since 1970 on its host's clock; None: never
+    # when the worker must be gone, in seconds since 1970 on its host's clock; None:
+    # never
     leave_by: float | None = None
 
     def to_json(self) -> Json:

@@ -1,7 +1,8 @@
 """A buffer of curve points, written to the ledger in bulk about once a second.
 
-Points stay in the buffer until a write has succeeded, so an outage of the database delays them and
-loses none. Knows no SQL and no clock: `write` stores points, `now` returns the time.
+Points stay in the buffer until a write has succeeded, so an outage of the database
+delays them and loses none. Knows no SQL and no clock: `write` stores points, `now`
+returns the time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from lrsearch.values import CurvePoint, Progress
 
 EVERY_SECONDS = 1.0
 
-Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by (trial, attempt)
+# the points of each trial and attempt
+Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]
 
 
 class CurveBuffer:
@@ -41,8 +43,9 @@ class CurveBuffer:
     def flush(self) -> None:
         """Write all points now; an outage leaves them for the next call.
 
-        `write` gets a copy: a call that goes on by itself during an outage may read the points long
-        after, while others are added here. A point that is written twice is the same both times.
+        `write` gets a copy: a call that goes on by itself during an outage may read the
+        points long after, while others are added here. A point that is written twice is
+        the same both times.
         """
         self._last = self._now()
         if not self._points:

@@ -13,7 +13,13 @@ from lrsearch.worker.loading import load_stored
 
 
 def export_model(
-    study: StudyRecord, setting: Setting, *, study_file: Path, output: Path, seed: int, yours: bool
+    study: StudyRecord,
+    setting: Setting,
+    *,
+    study_file: Path,
+    output: Path,
+    seed: int,
+    yours: bool,
 ) -> None:
     """Save the untrained, compiled model.
 

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lrsearch.values import Kind, Outcome, Progress, Setting, StudyRecord, TrialSpec, Verdict
+from lrsearch.values import (
+    Kind,
+    Outcome,
+    Progress,
+    Setting,
+    StudyRecord,
+    TrialSpec,
+    Verdict,
+)
 from lrsearch.worker.export import silence_stderr
 from lrsearch.worker.loading import load_stored
 from lrsearch.worker.seeds import seed_of
@@ -35,7 +43,8 @@ def train_finally(
     from lrsearch.definition import check_backend
 
     check_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it tells of GPUs that are not there
+    # it tells of GPUs that are not there
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr():
         from lrsearch import engine
 

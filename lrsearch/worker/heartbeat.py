@@ -1,9 +1,9 @@
 """The heartbeat: a thread that renews the leases of a worker's attempts.
 
-The heartbeat learns which attempts are lost and whether the study was stopped. It renews every
-third of a lease, through outages with backoff, on a connection of its own (the ledger gives each
-thread one). Training never waits for it. Knows nothing of engines: a trial session asks for its
-`verdict`.
+The heartbeat learns which attempts are lost and whether the study was stopped. It
+renews every third of a lease, through outages with backoff, on a connection of its own
+(the ledger gives each thread one). Training never waits for it. Knows nothing of
+engines: a trial session asks for its `verdict`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _STOPS = {
 class Heartbeat:
     """Renews the leases of (trial, attempt) pairs, and knows which are lost.
 
-    A context manager: the thread runs inside. Where the study or its database ends, the heartbeat
-    asks `stop`.
+    A context manager: the thread runs inside. Where the study or its database ends, the
+    heartbeat asks `stop`.
     """
 
     def __init__(
@@ -50,7 +50,9 @@ class Heartbeat:
         self._lost: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lrsearch-heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="lrsearch-heartbeat", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -104,7 +106,10 @@ class Heartbeat:
             sent = sorted(self._holds)
         answer = self._renew(sent)
         with self._lock:
-            # Only attempts that were sent: this worker may have claimed a lost trial again by now.
-            self._lost |= {pair for pair in sent if pair[0] in answer.lost and pair in self._holds}
+            # Only attempts that were sent: this worker may have claimed a lost trial
+            # again by now.
+            self._lost |= {
+                pair for pair in sent if pair[0] in answer.lost and pair in self._holds
+            }
         if answer.study_state in _STOPS:
             self._stop.stop(_STOPS[answer.study_state])

@@ -37,7 +37,8 @@ class PruningJudge:
             direction=facts.direction,
             seed=study.plan.seed,
         )
-        self._spared: dict[int, int] = {}  # controls by id: the epoch that would have been the last
+        # controls by id: the epoch that would have been the last
+        self._spared: dict[int, int] = {}
 
     def judge(
         self,
@@ -49,7 +50,10 @@ class PruningJudge:
     ) -> Verdict:
         """KEEP or PRUNE. `write_curves` is called where others compare with this running trial."""
         # Never prune yours, references or retests: answers are compared with them.
-        compared = trial.origin in {Origin.YOURS, Origin.REFERENCE} or trial.kind is Kind.RETEST
+        compared = (
+            trial.origin in {Origin.YOURS, Origin.REFERENCE}
+            or trial.kind is Kind.RETEST
+        )
         if compared or progress.value is None or not math.isfinite(progress.value):
             return Verdict.KEEP
         if progress.epoch not in self._rule.rungs(trial.number, rise_of(setting)):
@@ -66,7 +70,9 @@ class PruningJudge:
             if _comparable(each, trial, progress)
             and (self._rule.compares_running or each.state.terminal)
         ]
-        verdict = self._rule.verdict(progress.value, [*others, Seen(value=progress.value)])
+        verdict = self._rule.verdict(
+            progress.value, [*others, Seen(value=progress.value)]
+        )
         if verdict is Verdict.PRUNE and self._rule.is_control(trial.number):
             self._spared.setdefault(trial.id, progress.epoch)
             return Verdict.KEEP
@@ -86,7 +92,8 @@ def _seen(there: RungValue) -> Seen:
 def _comparable(there: RungValue, trial: TrialRecord, progress: Progress) -> bool:
     """Whether another trial's rate is past its last rise at this epoch.
 
-    The last rise of yours is known only for a constant schedule: any other may rise at any time.
+    The last rise of yours is known only for a constant schedule: any other may rise at
+    any time.
     """
     if there.trial_id == trial.id:
         return False

@@ -1,9 +1,10 @@
 """When a worker that must be gone by a set time leaves: so that nothing it trained is repeated.
 
-**The rule.** A worker leaves at the last place where a checkpoint can be written in time. The next
-such place is expected to be as far away as the farthest so far: some batches under `graph` and
-`fit`, a whole epoch for rows under `vectorized`. Nothing begins that would come to no such place.
-Knows no clock: `now` returns seconds since 1970.
+**The rule.** A worker leaves at the last place where a checkpoint can be written in
+time. The next such place is expected to be as far away as the farthest so far: some
+batches under `graph` and `fit`, a whole epoch for rows under `vectorized`. Nothing
+begins that would come to no such place. Knows no clock: `now` returns seconds since
+1970.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class LeavingRule:
 
     def __init__(self, leave_by: float | None, now: Callable[[], float]) -> None:
         self._leave_by, self._now = leave_by, now
-        self._places: dict[int, tuple[tuple[int, int] | None, float]] = {}  # by trial id
+        # by trial id
+        self._places: dict[int, tuple[tuple[int, int] | None, float]] = {}
         self._first = 0.0  # the longest way from a claim to the first place, in seconds
         self._next = 0.0  # the longest way from a place to the next
 

@@ -38,7 +38,8 @@ class StudyLoader(Protocol):
     def open(self, study: StudyRecord | None) -> tuple[SearchSpace, Engine]:
         """Load the study to train it; None: the study that was inspected here and is not stored.
 
-        Raises FingerprintMismatch where the study's code is not the stored study's any more.
+        Raises FingerprintMismatch where the study's code is not the stored study's any
+        more.
         """
         ...
 
@@ -46,7 +47,9 @@ class StudyLoader(Protocol):
 class KerasLoader:
     """Loads a study file, or takes a `definition` that lives in this process."""
 
-    def __init__(self, config: WorkerConfig, definition: StudyDefinition | None = None) -> None:
+    def __init__(
+        self, config: WorkerConfig, definition: StudyDefinition | None = None
+    ) -> None:
         self._config, self._given = config, definition
         self._overridden: StudyDefinition | None = None
         self._loaded: LoadedStudy | None = None
@@ -93,8 +96,8 @@ class KerasLoader:
 
         definition = self._definition()
         facts = self._inspected if study is None else study.facts
-        # An inspected study was compared before. By now the study's code may have changed its own
-        # globals, which belong to the fingerprint.
+        # An inspected study was compared before. By now the study's code may have
+        # changed its own globals, which belong to the fingerprint.
         if study is not None and self._inspected is None:
             check_definition(study, definition)
         loaded = open_study(definition, loaded=self._loaded, facts=facts)
@@ -110,7 +113,9 @@ class KerasLoader:
 
                 if path is None:
                     fix = "Give --study-file."
-                    raise InvalidValue("study file", got=None, allowed="a path", fix=fix)
+                    raise InvalidValue(
+                        "study file", got=None, allowed="a path", fix=fix
+                    )
                 definition = load_study_file(path)
             self._overridden = definition.with_overrides(self._config.overrides)
         return self._overridden
@@ -119,7 +124,8 @@ class KerasLoader:
 def load_stored(study: StudyRecord, study_file: str | Path) -> StudyDefinition:
     """Load a stored study's file, with the overrides of its command line.
 
-    Raises StudyFileError, and FingerprintMismatch where the file is not the study's any more.
+    Raises StudyFileError, and FingerprintMismatch where the file is not the study's any
+    more.
     """
     from lrsearch.definition import check_definition, load_study_file
 

@@ -15,7 +15,8 @@ ALIKE = 3  # failures at the very start; one or two may be a setting's own
 def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The first failed trial, where at least three have ended, all by the same fault; else None.
 
-    One trial with another end proves that the study can be trained, so nothing later breaks it.
+    One trial with another end proves that the study can be trained, so nothing later
+    breaks it.
     """
     ended = sorted(
         (each for each in records if each.kind is Kind.SEARCH and each.state.terminal),
@@ -29,7 +30,8 @@ def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
 def fault_of(record: TrialRecord) -> tuple[str, str, str]:
     """The class, file and line of a failure, whatever numbers its text has.
 
-    A failure without a traceback (its workers were lost) has its text without addresses.
+    A failure without a traceback (its workers were lost) has its text without
+    addresses.
     """
     places = _PLACE.findall(record.traceback_text)
     if not places:

@@ -1,9 +1,9 @@
 """A worker as a process: its streams, its signals, and the commands that it obeys.
 
-Commands come as JSON lines on standard input, messages leave as JSON lines on standard output
-(`lrsearch.messages` lists both). The end of input means that the parent is dead: running attempts
-are put back, and the process ends within five seconds, whatever blocks it. A worker that can
-neither read nor write any more ends at once.
+Commands come as JSON lines on standard input, messages leave as JSON lines on standard
+output (`lrsearch.messages` lists both). The end of input means that the parent is dead:
+running attempts are put back, and the process ends within five seconds, whatever blocks
+it. A worker that can neither read nor write any more ends at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ from lrsearch.messages import (
     WorkerReady,
     WorkerSignalled,
 )
-from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
+from lrsearch.worker.channel import (
+    CommandReader,
+    EventWriter,
+    private_input,
+    private_output,
+)
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.loading import StudyLoader, make_loader
 from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
@@ -89,12 +94,18 @@ class WorkerProcess:
                     loader.load()
                 case Inspect():
                     self._send(StudyInspected(inspection=_inspect(config, loader)))
-                    gc.collect()  # frees the inspected model while the parent makes the study
+                    # frees the inspected model while the parent makes the study
+                    gc.collect()
                 case Work(study=name):
                     with open_ledger(config.storage) as ledger:
                         study = ledger.study(name)
                         with open_session(
-                            config, ledger, study, loader, stop=self._stop, send=self._send
+                            config,
+                            ledger,
+                            study,
+                            loader,
+                            stop=self._stop,
+                            send=self._send,
                         ) as session:
                             gc.freeze()  # the study's own objects stay, too
                             reason = session.train(until=config.until)
@@ -107,7 +118,9 @@ class WorkerProcess:
         if reason == TIME_IS_UP:
             return WorkerLeft()
         stopped = self._stop.reason
-        return WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
+        return (
+            WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
+        )
 
     def report_failure(self, error: BaseException) -> int:
         """Tell the parent why this process cannot go on; returns the exit code."""
@@ -142,8 +155,9 @@ class WorkerProcess:
 def _load_libraries(loader: StudyLoader) -> None:
     """Load the libraries with Python's garbage collector off.
 
-    The collector would walk TensorFlow's million objects again and again: a fifth of the import
-    (3.2 s instead of 4.0). The objects stay, so later collections skip them, too.
+    The collector would walk TensorFlow's million objects again and again: a fifth of
+    the import (3.2 s instead of 4.0). The objects stay, so later collections skip them,
+    too.
     """
     gc.disable()
     loader.prepare()
@@ -174,8 +188,8 @@ def _end_after(seconds: float, code: int, *, sweep: bool) -> None:
 def _end_unreachable(error: BaseException) -> None:
     """End this process, which can neither read from its parent nor write to it.
 
-    The parent counts its attempts as lost, and goes on. Nothing is put back: where the study's code
-    does this to every worker, its trials would be tried for ever.
+    The parent counts its attempts as lost, and goes on. Nothing is put back: where the
+    study's code does this to every worker, its trials would be tried for ever.
     """
     cause = f"{type(error).__name__}: {error}"
     text = (

@@ -25,8 +25,8 @@ def train_again(
 ) -> Iterator[tuple[TrialRecord, Outcome]]:
     """Train each record's setting under its seed; yields the records with their new outcomes.
 
-    `begins` is told of each training as it begins. Raises what `KerasLoader.open` raises:
-    FingerprintMismatch where the file is not the study's any more.
+    `begins` is told of each training as it begins. Raises what `KerasLoader.open`
+    raises: FingerprintMismatch where the file is not the study's any more.
     """
     with silence_stderr():
         trainer = _open(study, study_file=study_file, engine=engine)
@@ -40,9 +40,13 @@ def train_again(
         begins(record)
         assert record.setting is not None
         assert record.seed is not None
-        return record.first_spec(record.setting, record.seed, study.facts.fold_of(record.repeat))
+        return record.first_spec(
+            record.setting, record.seed, study.facts.fold_of(record.repeat)
+        )
 
-    outcomes = trainer.train(source, lambda _progress: Verdict.KEEP, lambda _progress, _take: None)
+    outcomes = trainer.train(
+        source, lambda _progress: Verdict.KEEP, lambda _progress, _take: None
+    )
     for outcome in outcomes:
         yield by_id[outcome.trial_id], outcome
 

@@ -28,18 +28,26 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 
-def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanned | None:
+def plan_retests(
+    ledger: Ledger, name: str, asked: PlanRetests
+) -> RetestsPlanned | None:
     """Plan retests of the best few and yours, on the same seeds, so that they can be compared.
 
     None where another worker was quicker, or the study is gone.
     """
     try:
-        study = ledger.study(name)  # read now: seeds and settings may have been raised meanwhile
+        # read now: seeds and settings may have been raised meanwhile
+        study = ledger.study(name)
     except UnknownName:  # deleted: the next claim says so
         return None
     if asked.race:
         return _plan_round(ledger, study, asked)
-    plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly
+    plan, records, room, exactly = (
+        study.plan,
+        ledger.trials(study.id),
+        asked.room,
+        asked.exactly,
+    )
     yours, every = find_yours(records), plan.retest_seeds
     best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
     if plan.facts.folds and exactly is not None:  # means of other folds do not compare
@@ -47,7 +55,9 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     chosen, seeds = fitting_retests(best, yours, seeds=every, room=room)
     pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
     if exactly is not None and (room is None or exactly <= room):
-        done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
+        done = {
+            (each.parent, each.repeat) for each in records if each.kind is Kind.RETEST
+        }
         if exactly < 2 * every and not done:
             able = could_win(records, plan.facts.direction)
             pairs = few_retests(exactly, best, yours, able=able)
@@ -61,11 +71,15 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
         trials=tuple(by_trial),
         seeds=min(by_trial.values(), default=0),
         retests=len(pairs),
-        left_out=max(0, (len(best) * every if exactly is None else exactly) - len(pairs)),
+        left_out=max(
+            0, (len(best) * every if exactly is None else exactly) - len(pairs)
+        ),
     )
 
 
-def _plan_round(ledger: Ledger, study: StudyRecord, asked: PlanRetests) -> RetestsPlanned | None:
+def _plan_round(
+    ledger: Ledger, study: StudyRecord, asked: PlanRetests
+) -> RetestsPlanned | None:
     """Plan the race's next retests, or end the race where nothing is open any more."""
     plan, records, total = study.plan, ledger.trials(study.id), study.plan.retest_total
     if total is None:
@@ -82,7 +96,9 @@ def _plan_round(ledger: Ledger, study: StudyRecord, asked: PlanRetests) -> Retes
     return RetestsPlanned(trials=trials, seeds=1, retests=len(pairs), left_out=0)
 
 
-def make_retests(study: StudyRecord, pairs: Iterable[tuple[int, int]]) -> tuple[Retest, ...]:
+def make_retests(
+    study: StudyRecord, pairs: Iterable[tuple[int, int]]
+) -> tuple[Retest, ...]:
     """Make retests of (trial, repeat): a repeat has the same seed for every trial."""
     seed = study.plan.seed
     return tuple(

@@ -37,7 +37,12 @@ class CheckpointSaver:
         *,
         say_once: Callable[[str, str], None],
     ) -> None:
-        self._ledger, self.store, self._heartbeat, self._stop = ledger, store, heartbeat, stop
+        self._ledger, self.store, self._heartbeat, self._stop = (
+            ledger,
+            store,
+            heartbeat,
+            stop,
+        )
         self._say_once = say_once
         self._saved: dict[int, _Saved] = {}  # by trial id
 
@@ -62,7 +67,8 @@ class CheckpointSaver:
             return
         try:
             entered = self._ledger.add_checkpoint(progress.trial_id, written)
-        except StorageUnavailable:  # the checkpoint before stays the newest in the manifest
+        except StorageUnavailable:
+            # the checkpoint before stays the newest in the manifest
             self.store.discard(written)
             return
         if entered:
@@ -83,4 +89,6 @@ class CheckpointSaver:
         if progress.place <= saved.place or progress.epoch >= progress.epochs:
             return False
         epochs, seconds = progress.epoch - saved.place[0], time.monotonic() - saved.at
-        return bool(self._stop.reason) or self.store.policy.due(epochs=epochs, seconds=seconds)
+        return bool(self._stop.reason) or self.store.policy.due(
+            epochs=epochs, seconds=seconds
+        )

@@ -18,8 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
+from lrsearch.events import Send
 from lrsearch.machine import hardware
-from lrsearch.messages import EngineReady, Note, Send, Working
+from lrsearch.messages import EngineReady, Note, Working
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.values import StudyRecord
 from lrsearch.version import versions
@@ -60,7 +61,11 @@ def open_session(
     send(Working(worker=worker_id))
     try:
         with Heartbeat(
-            partial(ledger.renew_leases, worker_id=worker_id, lease_seconds=config.lease_seconds),
+            partial(
+                ledger.renew_leases,
+                worker_id=worker_id,
+                lease_seconds=config.lease_seconds,
+            ),
             stop,
             lease_seconds=config.lease_seconds,
             report=lambda text: send(Note(text=text)),
@@ -70,7 +75,10 @@ def open_session(
                 worker_id=worker_id, heartbeat=heartbeat, stop=stop, send=send,
             )  # fmt: skip
             yield StudySession(
-                trials=trials, engine=engine, stop=stop, lease_seconds=config.lease_seconds
+                trials=trials,
+                engine=engine,
+                stop=stop,
+                lease_seconds=config.lease_seconds,
             )
     finally:
         with suppress(LrSearchError):
@@ -78,7 +86,12 @@ def open_session(
 
 
 def calibrate_engine(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, send: Send
+    config: WorkerConfig,
+    ledger: Ledger,
+    study: StudyRecord,
+    engine: Engine,
+    *,
+    send: Send,
 ) -> None:
     """Give the engine the study's figures for this machine; the first worker measures them."""
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
@@ -106,18 +119,22 @@ class StudySession:
     def train(self, *, until: str = "done") -> str:
         """Train trials until the budget is spent or the worker must stop; returns the reason.
 
-        `until` "idle" ends the session also where others still train and nothing is left for this
-        worker now; "unneeded", where that has been so for longer than a lease.
+        `until` "idle" ends the session also where others still train and nothing is
+        left for this worker now; "unneeded", where that has been so for longer than a
+        lease.
 
-        An exception from the engine ends the session, too. Where this worker was asked to stop, an
-        exit puts its attempts back. Any other exception is the engine's own fault: the lease
-        lapses, so that the attempt counts as lost and is not tried for ever.
+        An exception from the engine ends the session, too. Where this worker was asked
+        to stop, an exit puts its attempts back. Any other exception is the engine's own
+        fault: the lease lapses, so that the attempt counts as lost and is not tried for
+        ever.
         """
         trials, since = self.trials, time.monotonic()
         patience = self._patience(until)
         try:
             while True:
-                for outcome in self.engine.train(trials.claim, trials.watch, trials.save):
+                for outcome in self.engine.train(
+                    trials.claim, trials.watch, trials.save
+                ):
                     trials.tell(outcome)
                     since = time.monotonic()
                 match trials.answer:

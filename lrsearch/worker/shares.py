@@ -1,7 +1,7 @@
 """A worker's time, divided among the trials that it trains at once.
 
-A second that four trials share is a quarter second of each. The sum of all shares is the time that
-the worker trained. Knows no clock: `now` returns the time.
+A second that four trials share is a quarter second of each. The sum of all shares is
+the time that the worker trained. Knows no clock: `now` returns the time.
 """
 
 from __future__ import annotations

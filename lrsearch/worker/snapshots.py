@@ -11,9 +11,11 @@ import numpy as np
 
 from lrsearch.values import Json, Snapshot
 
-# The JSON member. Arrays are members a0, a1, ... so that a variable's name is never a file's name.
+# The JSON member. Arrays are members a0, a1, ... so that a variable's name is never a
+# file's name.
 _META = "meta"
-_FOREIGN = "V"  # NumPy's kind of bfloat16 and float8, which are written as bytes with their name
+# NumPy's kind of bfloat16 and float8, which are written as bytes with their name
+_FOREIGN = "V"
 
 
 class CheckpointUnusable(Exception):
@@ -54,9 +56,14 @@ def decode_snapshot(data: bytes) -> Snapshot:
                 for index, each in enumerate(meta["arrays"])
             }
         # Version 0.1.0 wrote no batch.
-        places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}
+        places = {
+            "epoch": meta["epoch"],
+            "batch": meta.get("batch", 0),
+            "step": meta["step"],
+        }
         return Snapshot(**places, arrays=arrays, meta=meta["meta"])
-    except Exception as error:  # of zipfile, json, numpy, a missing key: a foreign file causes any
+    except Exception as error:
+        # of zipfile, json, numpy, a missing key: a foreign file causes any
         raise CheckpointUnusable(f"not a checkpoint: {error}") from error
 
 

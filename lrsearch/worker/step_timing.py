@@ -1,7 +1,7 @@
 """Times a few steps of a study that is not stored yet, for `lrsearch plan`.
 
-An engine that calibrates does so; any other trains its first reference for a moment. Knows only the
-engines' contract.
+An engine that calibrates does so; any other trains its first reference for a moment.
+Knows only the engines' contract.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ _LOOKS = 2  # the fewest that give a pace
 def time_engine(loader: StudyLoader, study: Inspection) -> Figures:
     """Time the inspected study; returns the figures that `answer.timed_training` takes."""
     _, engine = loader.open(None)
-    return engine.calibrate(None) or engine.time_steps() or _train_a_moment(engine, study)
+    return (
+        engine.calibrate(None) or engine.time_steps() or _train_a_moment(engine, study)
+    )
 
 
 def _train_a_moment(engine: Engine, study: Inspection) -> Figures:
     """Train the first reference until its pace is known; empty figures where it ends before."""
     looks: list[tuple[float, Progress]] = []
     setting = study.references[0]
-    specs = [TrialSpec(trial_id=-1, attempt=1, label="plan", setting=setting, seed=study.seed)]
+    specs = [
+        TrialSpec(
+            trial_id=-1, attempt=1, label="plan", setting=setting, seed=study.seed
+        )
+    ]
 
     def watch(progress: Progress) -> Verdict:
         looks.append((time.monotonic(), progress))

@@ -47,4 +47,6 @@ def _message(kind: type[M], source: Any, /, **others: Any) -> M:
 
 def place_text(snapshot: Snapshot) -> str:
     """The place of a checkpoint: `epoch 3`, or `epoch 3, update 1200` within the next epoch."""
-    return f"epoch {snapshot.epoch}" + (f", update {snapshot.step}" if snapshot.batch else "")
+    return f"epoch {snapshot.epoch}" + (
+        f", update {snapshot.step}" if snapshot.batch else ""
+    )

@@ -1,8 +1,8 @@
 """One worker's trials of one study: claim them, answer their progress, record their ends.
 
-An engine calls `claim`, `watch` and `save`. Behind them are the ledger, the sampler, the pruning
-rule, the heartbeat and the checkpoints. Nothing here is about one trial only, so an engine may
-train several attempts at once.
+An engine calls `claim`, `watch` and `save`. Behind them are the ledger, the sampler,
+the pruning rule, the heartbeat and the checkpoints. Nothing here is about one trial
+only, so an engine may train several attempts at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.messages import Broken, Note, Send
+from lrsearch.events import Send
+from lrsearch.messages import Broken, Note
 from lrsearch.sampling import make_sampler
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Wait
 from lrsearch.values import (
@@ -43,15 +44,20 @@ from lrsearch.worker.saving import CheckpointSaver
 from lrsearch.worker.seeds import seed_of
 from lrsearch.worker.shares import TimeShares
 from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
-from lrsearch.worker.trial_messages import place_text, trial_ended, trial_progress, trial_started
+from lrsearch.worker.trial_messages import (
+    place_text,
+    trial_ended,
+    trial_progress,
+    trial_started,
+)
 
 if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
-# Optuna's rows are written in bulk: two writes per trial would cost short trials a tenth of their
-# time.
+# Optuna's rows are written in bulk: two writes per trial would cost short trials a
+# tenth of their time.
 MIRROR_EVERY_SECONDS = 1.0
 
 
@@ -82,7 +88,12 @@ class TrialSession:
         plan = study.plan
         root, policy = Path(config.checkpoints), config.checkpoint_policy
         store = CheckpointStore(root, folder_of(study), policy)
-        self._ledger, self._study, self._space, self._worker_id = ledger, study, space, worker_id
+        self._ledger, self._study, self._space, self._worker_id = (
+            ledger,
+            study,
+            space,
+            worker_id,
+        )
         self._lease_seconds = config.lease_seconds
         self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
@@ -94,18 +105,21 @@ class TrialSession:
             balanced=plan.balanced,
         )
         self._judge = PruningJudge(ledger, study)
-        self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
+        self._saver = CheckpointSaver(
+            ledger, store, heartbeat, stop, say_once=self._say_once
+        )
         self._curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self._shares = TimeShares(time.monotonic)
         self._leaving = LeavingRule(config.leave_by, time.time)
         self._running: dict[int, _Running] = {}  # by trial id
-        self._revision: int | None = None  # of the ledger's trials that the sampler has seen
+        # of the ledger's trials that the sampler has seen
+        self._revision: int | None = None
         self._said: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
         # Why `claim` found nothing, the last time.
         self.answer: Wait | PlanRetests | Done = Wait(0.0)
 
-    # -- claim -------------------------------------------------------------------------------------
+    # -- claim -------------------------------------------------------------------------
 
     def claim(self) -> TrialSpec | None:
         """Claim the next trial and its setting; None where there is none now."""
@@ -138,7 +152,9 @@ class TrialSession:
         if seed is None:
             seed = seed_of(self._study.plan.seed, trial.kind, trial.number)
         params = self._space.public_params(setting)
-        if not self._ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
+        if not self._ledger.bind(
+            trial.id, attempt, setting=setting, params=params, seed=seed
+        ):
             self._heartbeat.release(trial.id, attempt)
             self._shares.end(trial.id)
             self._leaving.end(trial.id)
@@ -174,7 +190,9 @@ class TrialSession:
         snapshot, troubles = self._saver.begin(trial)
         then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
         for trouble in troubles:
-            self._send(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
+            self._send(
+                Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
+            )
         return snapshot
 
     def _sync_mirror(self, *, now: bool = False) -> None:
@@ -183,7 +201,7 @@ class TrialSession:
             self._mirror.sync(self._study.id)
             self._mirrored_at = time.monotonic()
 
-    # -- watch and save ----------------------------------------------------------------------------
+    # -- watch and save ----------------------------------------------------------------
 
     def watch(self, progress: Progress) -> Verdict:
         """Report progress, and answer what the attempt must do now."""
@@ -197,8 +215,14 @@ class TrialSession:
         if progress.epoch_end:
             self._curves.add(progress)
             if verdict is Verdict.KEEP:
-                trial, setting, write = running.trial, running.spec.setting, self._curves.flush
-                verdict = self._judge.judge(trial, setting, progress, write_curves=write)
+                trial, setting, write = (
+                    running.trial,
+                    running.spec.setting,
+                    self._curves.flush,
+                )
+                verdict = self._judge.judge(
+                    trial, setting, progress, write_curves=write
+                )
         self._curves.flush_if_due()
         return verdict
 
@@ -206,14 +230,16 @@ class TrialSession:
         """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
         self._saver.save(progress, take)
 
-    # -- tell --------------------------------------------------------------------------------------
+    # -- tell --------------------------------------------------------------------------
 
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; a fenced-off end is dropped."""
         running = self._running.pop(outcome.trial_id)
         outcome = self._complete(running.spec, self._put_back_if_stopping(outcome))
         points = self._curves.take(outcome.trial_id, outcome.attempt)
-        recorded = outcome.status is not Status.LOST and self._ledger.finish(outcome, points)
+        recorded = outcome.status is not Status.LOST and self._ledger.finish(
+            outcome, points
+        )
         ended = recorded and outcome.status.terminal
         self._heartbeat.release(outcome.trial_id, outcome.attempt)
         self._saver.end(outcome.trial_id, ended=ended)
@@ -242,13 +268,15 @@ class TrialSession:
     def _put_back_if_stopping(self, outcome: Outcome) -> Outcome:
         """Put back a trial that an exit ended, where this worker was asked to stop.
 
-        Any other exit is the study's own, and the trial failed: put back, it would be trained for
-        ever.
+        Any other exit is the study's own, and the trial failed: put back, it would be
+        trained for ever.
         """
         if not outcome.left or not self._stop.comes_within_a_moment():
             return outcome
         status, reason = Status.INTERRUPTED, self._stop.reason
-        return replace(outcome, status=status, reason=reason, value=None, traceback_text="")
+        return replace(
+            outcome, status=status, reason=reason, value=None, traceback_text=""
+        )
 
     def _complete(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
         """Add what the engine does not know: the worker's time, and where the attempt began."""
@@ -257,7 +285,9 @@ class TrialSession:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
         if self._study.facts.folds and spec.retest is not None:
             notes = (f"trained on fold {spec.fold}", *notes)
-        return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)
+        return replace(
+            outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes
+        )
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for all workers when its trials fail alike from the start."""

@@ -22,7 +22,9 @@ def error_to_message(error: BaseException) -> WorkerFailed:
     kind, text = type(error).__name__, text_of(error)
     if not isinstance(error, LrSearchError):
         shown = "".join(traceback.format_exception(error))
-        return WorkerFailed(kind=kind, text=f"{kind}: {text}", traceback=shown, exit_code=1)
+        return WorkerFailed(
+            kind=kind, text=f"{kind}: {text}", traceback=shown, exit_code=1
+        )
     return WorkerFailed(
         kind=kind,
         text=text,

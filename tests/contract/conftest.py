@@ -19,8 +19,8 @@ def url(kind, new_database):
 
 @pytest.fixture(scope="session")
 def kept():
-    """By kind of server, the URL of a database whose tables are made once, which takes most of a
-    second.
+    """By kind of server, the URL of a database whose tables are made once, which takes
+    most of a second.
     """
     return {}
 
@@ -41,7 +41,11 @@ def empty(url):
     """Delete every row but the versions'."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        names = [each for each in inspect(connection).get_table_names() if "version" not in each]
+        names = [
+            each
+            for each in inspect(connection).get_table_names()
+            if "version" not in each
+        ]
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"truncate {', '.join(names)} cascade")
         else:

@@ -1,5 +1,5 @@
-"""Whose fault an exception is: the study's code fails its trial, whatever it raises; watch and save
-leave the engine as they are.
+"""Whose fault an exception is: the study's code fails its trial, whatever it raises;
+watch and save leave the engine as they are.
 """
 
 import os
@@ -38,14 +38,16 @@ def raising(error):
 @pytest.fixture(scope="module")
 def engines():
     """They go on after an error of ours, all but the one that holds rows."""
-    known = {name: create_engine(name, open_study(definition())) for name in ("fit", "graph")}
+    known = {
+        name: create_engine(name, open_study(definition())) for name in ("fit", "graph")
+    }
     known["toy"] = ToyEngine({"epochs": 2})
     return lambda name: (
         known[name] if name in known else create_engine(name, open_study(definition()))
     )
 
 
-# -- the study's ---------------------------------------------------------------------------------------------------------
+# -- the study's -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", TRAINING_ENGINES)
@@ -66,7 +68,9 @@ def test_whatever_build_model_raises_is_a_failed_trial_with_its_traceback(name, 
 
 
 def test_what_build_model_raises_as_engines_are_measured_is_left_to_its_trials():
-    engine = create_engine("auto", open_study(definition(build_model=raising(SystemExit(3)))))
+    engine = create_engine(
+        "auto", open_study(definition(build_model=raising(SystemExit(3))))
+    )
     assert engine.calibrate(None)["engine"] == "graph"
     [outcome] = World(spec(1)).run(engine)
     assert outcome.reason == "SystemExit: 3"
@@ -88,7 +92,11 @@ def test_an_exit_of_a_callback_fails_its_trial_once_and_the_next_is_trained(name
     first, second = World(spec(1, optimizer="sgd"), spec(2, optimizer="sgd")).run(
         create_engine(name, open_study(definition(callbacks=mine, epochs=1)))
     )
-    assert (first.status, first.reason, first.left) == (Status.FAILED, "SystemExit: enough", True)
+    assert (first.status, first.reason, first.left) == (
+        Status.FAILED,
+        "SystemExit: enough",
+        True,
+    )
     assert "on_epoch_end" in first.traceback_text
     assert second.status is Status.COMPLETE
 
@@ -105,12 +113,14 @@ def test_a_forked_child_that_leaves_by_an_exit_is_no_second_trainer(name):
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         raise ValueError("enough of that")
 
-    [outcome] = World(spec(1)).run(create_engine(name, open_study(definition(build_model=mine))))
+    [outcome] = World(spec(1)).run(
+        create_engine(name, open_study(definition(build_model=mine)))
+    )
     assert set(codes) == {7}
     assert outcome.reason == "ValueError: enough of that"
 
 
-# -- ours ------------------------------------------------------------------------------------------------------------------
+# -- ours ------------------------------------------------------------------------------
 
 
 class Failing(World):
@@ -173,18 +183,21 @@ def test_a_snapshot_that_cannot_be_taken_is_not_the_savers_fault():
             finally:
                 saving.clear()
 
-    [outcome] = Saver(spec(1)).run(create_engine("fit", open_study(definition(build_model=mine))))
+    [outcome] = Saver(spec(1)).run(
+        create_engine("fit", open_study(definition(build_model=mine)))
+    )
     assert outcome.reason == "TypeError: not to be read"
 
 
-# -- rows ----------------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------
 
 
 def test_a_row_that_cannot_join_leaves_the_others_as_they_were():
     [kept] = [each for each in _snapshots() if each.epoch == 2]
     broken = type(kept)(epoch=2, step=kept.step, arrays={}, meta=kept.meta)
     world = Late(
-        spec(1), joins=spec(2, optimizer="sgd", schedule="constant", attempt=2, resume=broken)
+        spec(1),
+        joins=spec(2, optimizer="sgd", schedule="constant", attempt=2, resume=broken),
     )
     outcomes = {
         each.trial_id: each

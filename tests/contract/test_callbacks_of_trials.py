@@ -1,5 +1,5 @@
-"""A study's `callbacks(trial)`: what it is told, and that it is called once for every attempt in
-every engine.
+"""A study's `callbacks(trial)`: what it is told, and that it is called once for every
+attempt in every engine.
 """
 
 import dataclasses
@@ -69,7 +69,14 @@ def ran(factory, engine, *specs, **fields):
 THREE = (
     spec(1, yours=True),
     spec(2, seed=8, optimizer="sgd"),
-    spec(3, label="retest 1 of trial 2", number=2, retest=1, test_split=True, optimizer="sgd"),
+    spec(
+        3,
+        label="retest 1 of trial 2",
+        number=2,
+        retest=1,
+        test_split=True,
+        optimizer="sgd",
+    ),
 )
 ONCE = ["first look", "retest 1 of trial 2", "trial 1", "trial 2"]
 MADE = {
@@ -79,9 +86,9 @@ MADE = {
 }
 
 
-# One cell for each way that an attempt goes: `graph`; the hand-over from rows by way of `graph` to
-# `fit`; `auto`, which times rows before it gives them on. In the other cells the attempts go one of
-# these ways, or a part of it.
+# One cell for each way that an attempt goes: `graph`; the hand-over from rows by way of
+# `graph` to `fit`; `auto`, which times rows before it gives them on. In the other cells
+# the attempts go one of these ways, or a part of it.
 WAYS = {
     ("called at epochs", "graph"),
     ("called at batches", "vectorized"),
@@ -92,7 +99,11 @@ WAYS = {
 @pytest.mark.parametrize(
     ("kind", "engine"),
     [
-        pytest.param(kind, engine, marks=() if (kind, engine) in WAYS else pytest.mark.slow_matrix)
+        pytest.param(
+            kind,
+            engine,
+            marks=() if (kind, engine) in WAYS else pytest.mark.slow_matrix,
+        )
         for kind in MADE
         for engine in ("fit", "graph", "vectorized", "auto")
     ],
@@ -112,7 +123,10 @@ def test_callbacks_are_made_once_an_attempt_and_once_before(kind, engine):
 
 def test_a_trial_with_callbacks_of_its_own_trains_alone_beside_rows_without_any():
     factory = Factory(lambda trial: [Epochs()] if trial.number == 2 else [])
-    specs = [spec(number, number=number, seed=number, optimizer="sgd") for number in (1, 2, 3)]
+    specs = [
+        spec(number, number=number, seed=number, optimizer="sgd")
+        for number in (1, 2, 3)
+    ]
     outcomes, _ = ran(factory, VectorizedEngine, *specs)
     assert {number: each.engine for number, each in outcomes.items()} == {
         1: "vectorized",
@@ -124,7 +138,9 @@ def test_a_trial_with_callbacks_of_its_own_trains_alone_beside_rows_without_any(
     assert len(factory.calls) == 4
 
 
-def test_rows_that_cannot_join_or_go_on_keep_the_callbacks_that_were_made_for_them(monkeypatch):
+def test_rows_that_cannot_join_or_go_on_keep_the_callbacks_that_were_made_for_them(
+    monkeypatch,
+):
     def broken(*_):
         raise ValueError("no such operation")
 
@@ -168,7 +184,9 @@ def test_an_attempt_that_begins_anew_in_another_engine_has_callbacks_that_saw_no
     assert factory.labels == ["first look", "trial 1", "trial 1", "trial 2"], (
         "the first had begun in the graph"
     )
-    assert [(each[0].begun, each[0].seen) for each in factory.made[2:]] == [(1, [0, 1, 2, 3])] * 2
+    assert [(each[0].begun, each[0].seen) for each in factory.made[2:]] == [
+        (1, [0, 1, 2, 3])
+    ] * 2
 
 
 @pytest.fixture(scope="module")
@@ -187,13 +205,20 @@ def refusing():
 
 
 @pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
-def test_callbacks_that_cannot_be_made_fail_their_own_trial_and_no_other(engine, refusing):
+def test_callbacks_that_cannot_be_made_fail_their_own_trial_and_no_other(
+    engine, refusing
+):
     factory, loaded = refusing
     factory.calls.clear()
-    specs = [spec(number, number=number, seed=number, optimizer="sgd") for number in (1, 2)]
+    specs = [
+        spec(number, number=number, seed=number, optimizer="sgd") for number in (1, 2)
+    ]
     outcomes = World(*specs).run(create_engine(engine, loaded))
     failed, well = sorted(outcomes, key=lambda each: each.trial_id)
-    assert (failed.status, failed.reason) == (Status.FAILED, "ConnectionError: the tracker is away")
+    assert (failed.status, failed.reason) == (
+        Status.FAILED,
+        "ConnectionError: the tracker is away",
+    )
     assert (well.status, well.engine) == (Status.COMPLETE, engine)
     assert factory.labels == ["trial 1", "trial 2"]
 
@@ -206,11 +231,16 @@ def test_a_worker_that_did_not_inspect_the_study_does_not_ask_before_its_trials(
     assert "the study has callbacks" in engine.calibrate(None)["reason"]
     assert factory.labels == ["first look"]
     older = dataclasses.replace(
-        facts, findings={name: each for name, each in facts.findings.items() if name != "callbacks"}
+        facts,
+        findings={
+            name: each for name, each in facts.findings.items() if name != "callbacks"
+        },
     )
     engine = create_engine("auto", open_study(study, facts=older))
     assert "the study has callbacks" in engine.calibrate(None)["reason"]
-    assert factory.labels == ["first look"] * 2, "of a study that an older version inspected"
+    assert factory.labels == ["first look"] * 2, (
+        "of a study that an older version inspected"
+    )
 
 
 def test_the_first_look_has_a_folder_that_goes_with_it():
@@ -248,7 +278,10 @@ def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
     )
     second = {"attempt": 2, "resume": snapshot, "folder": str(tmp_path / "attempt-2")}
     World(spec(1, optimizer="sgd", **second)).run(engine)
-    assert [(each.attempt, each.resumed_epochs) for each in factory.calls[1:]] == [(1, 0), (2, 2)]
+    assert [(each.attempt, each.resumed_epochs) for each in factory.calls[1:]] == [
+        (1, 0),
+        (2, 2),
+    ]
     lines = {
         each.parent.name: len(each.read_text().splitlines()) - 1
         for each in tmp_path.glob("*/log.csv")
@@ -273,7 +306,9 @@ def test_what_writes_into_the_trials_folder_stays_there_and_what_writes_elsewher
     ]
 
 
-def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(tmp_path, monkeypatch):
+def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     told = []
 
@@ -282,7 +317,9 @@ def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(tmp_path, m
         (trial.folder / "mine.txt").touch()
         return [Epochs()]
 
-    study = definition(callbacks=callbacks, space=SearchSpace(optimizers=["sgd"]), epochs=1)
+    study = definition(
+        callbacks=callbacks, space=SearchSpace(optimizers=["sgd"]), epochs=1
+    )
     result = lrsearch.search(study, name="mine", trials=2, retest=1, quiet=True)
     assert {each.label: (each.number, each.retest, each.yours) for each in told} == {
         "first look": (None, None, False),
@@ -294,7 +331,8 @@ def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(tmp_path, m
     assert len(told) == 5
     records = {each.label: each for each in result.records}
     assert all(
-        (each.seed, each.setting) == (records[each.label].seed, records[each.label].setting)
+        (each.seed, each.setting)
+        == (records[each.label].seed, records[each.label].setting)
         for each in told[1:]
     )
     assert len({each.folder for each in told}) == 5

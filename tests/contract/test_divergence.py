@@ -1,5 +1,5 @@
-"""When training counts as diverged: the pure rule, and both engines on a classifier whose loss
-saturates.
+"""When training counts as diverged: the pure rule, and both engines on a classifier
+whose loss saturates.
 """
 
 import json
@@ -26,7 +26,12 @@ def told(*epochs, rule=None):
         rule.new_epoch()
         means = np.cumsum(losses) / np.arange(1, len(losses) + 1)
         said = said or next(
-            (why for n, mean in enumerate(means, 1) if (why := rule.check(float(mean), n))), ""
+            (
+                why
+                for n, mean in enumerate(means, 1)
+                if (why := rule.check(float(mean), n))
+            ),
+            "",
         )
     return rule, said
 
@@ -44,7 +49,8 @@ def near(level, *, by=0.05, batches=20):
 def test_a_loss_that_rose_and_stays_at_chance_has_diverged_and_the_reason_says_how():
     why = at_end([2.30, 2.31, 14.3, 5.0, *near(2.4)], near(2.31))
     assert (
-        why == "the loss rose to 14.3 at batch 3 and ended at 2.31, no better than the start's 2.3"
+        why
+        == "the loss rose to 14.3 at batch 3 and ended at 2.31, no better than the start's 2.3"
     )
 
 
@@ -71,7 +77,9 @@ def test_a_loss_that_rose_and_stays_far_above_its_start_has_diverged():
         ("ends at zero", [[2.3, 9.0, *near(1.0)], np.zeros(20)]),
     ],
 )
-def test_a_loss_that_did_not_both_overshoot_and_stay_there_has_not_diverged(what, epochs):
+def test_a_loss_that_did_not_both_overshoot_and_stay_there_has_not_diverged(
+    what, epochs
+):
     assert at_end(*epochs) == "", what
 
 
@@ -91,9 +99,9 @@ def test_it_goes_on_within_an_epoch_as_if_it_had_not_been_stopped():
         before, _ = told(first, second[:cut])
         after = DivergenceRule()
         after.resume(json.loads(json.dumps(before.state())))
-        assert [after.check(float(mean), n) for n, mean in enumerate(means, 1) if n > cut] == [
-            ""
-        ] * (len(second) - cut)
+        assert [
+            after.check(float(mean), n) for n, mean in enumerate(means, 1) if n > cut
+        ] == [""] * (len(second) - cut)
         assert after.at_end() == whole.at_end() != ""
         assert after.state() == whole.state()
 
@@ -119,13 +127,15 @@ def test_it_goes_on_from_a_checkpoint_and_without_one_that_it_knows_it_says_noth
     assert silent.at_end() == ""
 
 
-# -- in the engines ----------------------------------------------------------------------------------------------------
+# -- in the engines --------------------------------------------------------------------
 
 
 def classes():
     random = np.random.default_rng(0)
     y = random.integers(0, 4, 240).astype("int32")
-    x = (np.eye(4)[y] @ random.normal(size=(4, 6)) + random.normal(size=(240, 6))).astype("float32")
+    x = (
+        np.eye(4)[y] @ random.normal(size=(4, 6)) + random.normal(size=(240, 6))
+    ).astype("float32")
     return (x[:160], y[:160]), (x[160:], y[160:])
 
 
@@ -146,7 +156,11 @@ def classifier():
 @pytest.fixture(scope="module", params=["fit", "graph"])
 def engine(request):
     study = definition(
-        objective="val_accuracy", epochs=5, batch_size=16, build_model=classifier, load_data=classes
+        objective="val_accuracy",
+        epochs=5,
+        batch_size=16,
+        build_model=classifier,
+        load_data=classes,
     )
     return create_engine(request.param, open_study(study))
 
@@ -179,7 +193,9 @@ def test_a_classifier_at_a_far_too_high_rate_has_diverged_and_one_that_crawls_or
     assert good.logs["loss"] < 0.7 * low.logs["loss"]
 
 
-def test_an_overshoot_before_an_interruption_is_remembered_after_it(engine, far_too_high):
+def test_an_overshoot_before_an_interruption_is_remembered_after_it(
+    engine, far_too_high
+):
     whole, kept = far_too_high.outcome, far_too_high.snapshots[2]
     [resumed] = World(setting(1, 5.0, attempt=2, resume=kept)).run(engine)
     assert (whole.status, resumed.status) == (Status.DIVERGED, Status.DIVERGED)

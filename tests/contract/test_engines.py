@@ -1,5 +1,5 @@
-"""What every engine promises its worker, held by the engines that train and by the stand-in that
-drills use.
+"""What every engine promises its worker, held by the engines that train and by the
+stand-in that drills use.
 """
 
 import json
@@ -51,7 +51,9 @@ def engine(request, fit, graph, vectorized):
         "vectorized": vectorized,
         "toy": ToyEngine({"epochs": EPOCHS}),
     }
-    return known.get(request.param) or create_engine(request.param, open_study(definition()))
+    return known.get(request.param) or create_engine(
+        request.param, open_study(definition())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def ends_of_first(world):
     return [each for each in world.ends if each.trial_id == 1]
 
 
-# -- the contract ----------------------------------------------------------------------------------------------------
+# -- the contract ----------------------------------------------------------------------
 
 
 def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, twice):
@@ -81,7 +83,9 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, 
         (2, 1, Status.COMPLETE),
     ]
     assert all(
-        each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name
+        each.epochs == EPOCHS
+        and math.isfinite(each.value)
+        and each.engine == engine.name
         for each in outcomes
     )
 
@@ -89,7 +93,10 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, 
 @pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(each, marks=pytest.mark.slow_matrix) for each in ("fit", "graph")),
+        *(
+            pytest.param(each, marks=pytest.mark.slow_matrix)
+            for each in ("fit", "graph")
+        ),
         "vectorized",
     ],
 )
@@ -111,7 +118,9 @@ def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
         keras.config.set_dtype_policy(before)
 
 
-def test_the_rates_of_the_first_the_peak_and_the_last_update_are_the_schedules(engine, twice):
+def test_the_rates_of_the_first_the_peak_and_the_last_update_are_the_schedules(
+    engine, twice
+):
     world = twice(engine)
     if engine.name == "toy":
         return
@@ -119,7 +128,9 @@ def test_the_rates_of_the_first_the_peak_and_the_last_update_are_the_schedules(e
     planned = rates(spec(1).setting, total)
     for each in world.outcomes:
         found = (each.rates.first, each.rates.peak, each.rates.last)
-        assert found == pytest.approx((planned[0], planned.max(), planned[-1]), rel=1e-6)
+        assert found == pytest.approx(
+            (planned[0], planned.max(), planned[-1]), rel=1e-6
+        )
         assert not any("learning rate" in note for note in each.notes)
 
 
@@ -139,8 +150,9 @@ VERDICTS = {
 }
 
 
-# Which status a verdict gives is in the books of an attempt (tests/unit/engine/test_attempt.py), so
-# `fit`, which traces every trial, is stopped by one of them.
+# Which status a verdict gives is in the books of an attempt
+# (tests/unit/engine/test_attempt.py), so `fit`, which traces every trial, is stopped by
+# one of them.
 @pytest.mark.parametrize(
     ("engine", "verdict", "status"),
     [
@@ -148,14 +160,18 @@ VERDICTS = {
             name,
             verdict,
             status,
-            marks=pytest.mark.slow_matrix if name == "fit" and verdict != Verdict.PRUNE else (),
+            marks=pytest.mark.slow_matrix
+            if name == "fit" and verdict != Verdict.PRUNE
+            else (),
         )
         for name in [*TRAINING_ENGINES, "toy"]
         for verdict, status in VERDICTS.items()
     ],
     indirect=["engine"],
 )
-def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(engine, verdict, status):
+def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(
+    engine, verdict, status
+):
     world = World(spec(1), spec(2), verdicts={2: verdict})
     world.verdicts = {2: verdict}
     first, second = world.run(engine)
@@ -163,7 +179,9 @@ def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(engine, verd
     assert second.trial_id == 2
 
 
-def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_it(engine):
+def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_it(
+    engine,
+):
     whole = World(spec(), keep=True)
     [alone] = whole.run(engine)
     snapshots = {each.epoch: each for each in whole.snapshots}
@@ -175,7 +193,7 @@ def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_
     assert json.dumps(snapshots[2].meta), "meta is JSON"
 
 
-# -- the fit engine itself ---------------------------------------------------------------------------------------------
+# -- the fit engine itself -------------------------------------------------------------
 
 
 def test_the_same_seed_trains_the_same_and_another_one_does_not(fit, twice):
@@ -188,10 +206,14 @@ def test_the_same_seed_trains_the_same_and_another_one_does_not(fit, twice):
 def test_it_follows_the_schedule_to_the_last_update(fit, twice):
     ends = ends_of_first(twice(fit))
     wanted = rates(spec().setting, ends[0].total_steps)
-    assert [each.rate for each in ends] == pytest.approx([wanted[each.step - 1] for each in ends])
+    assert [each.rate for each in ends] == pytest.approx(
+        [wanted[each.step - 1] for each in ends]
+    )
 
 
-@pytest.mark.parametrize("rate", [pytest.param(1e6, marks=pytest.mark.slow_matrix), 1e25])
+@pytest.mark.parametrize(
+    "rate", [pytest.param(1e6, marks=pytest.mark.slow_matrix), 1e25]
+)
 def test_a_rate_that_is_far_too_high_is_divergence_within_a_few_updates_and_not_a_failure(
     fit, rate
 ):
@@ -208,11 +230,16 @@ def test_yours_is_the_users_own_compile_unchanged_and_a_searched_trial_is_not():
     class Look(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             seen.append(
-                (type(self.model.optimizer).__name__, float(self.model.optimizer.learning_rate))
+                (
+                    type(self.model.optimizer).__name__,
+                    float(self.model.optimizer.learning_rate),
+                )
             )
 
     engine = create_engine("fit", open_study(definition(callbacks=lambda: [Look()])))
-    World(spec(1, yours=True), spec(2, optimizer="sgd", schedule="constant", rate=0.05)).run(engine)
+    World(
+        spec(1, yours=True), spec(2, optimizer="sgd", schedule="constant", rate=0.05)
+    ).run(engine)
     assert seen == [("Adam", pytest.approx(1e-2)), ("SGD", pytest.approx(0.05))]
 
 
@@ -229,14 +256,19 @@ def test_an_exception_of_the_users_code_fails_its_trial_with_a_traceback_of_thei
     assert "lrsearch/engine" not in first.traceback_text
 
 
-def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours(tmp_path):
+def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours(
+    tmp_path,
+):
     def made():
-        early = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=10.0)
+        early = keras.callbacks.EarlyStopping(
+            monitor="loss", patience=0, min_delta=10.0
+        )
         return [early, keras.callbacks.ModelCheckpoint("best.keras")]
 
     engine = create_engine("fit", open_study(definition(callbacks=made)))
     searched, yours = World(
-        spec(1, folder=str(tmp_path / "a")), spec(2, yours=True, folder=str(tmp_path / "b"))
+        spec(1, folder=str(tmp_path / "a")),
+        spec(2, yours=True, folder=str(tmp_path / "b")),
     ).run(engine)
     assert searched.epochs == EPOCHS
     assert "EarlyStopping" in searched.notes[0]
@@ -245,18 +277,30 @@ def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours
     assert (tmp_path / "b" / "best.keras").exists()
 
 
-@pytest.mark.parametrize("name", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"])
-def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_when_resumed(name):
+@pytest.mark.parametrize(
+    "name", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"]
+)
+def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_when_resumed(
+    name,
+):
     def made():
-        plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=0, factor=0.1)
-        return [plateau, keras.callbacks.LearningRateScheduler(lambda _epoch, rate: rate / 2)]
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            monitor="loss", patience=0, factor=0.1
+        )
+        return [
+            plateau,
+            keras.callbacks.LearningRateScheduler(lambda _epoch, rate: rate / 2),
+        ]
 
     engine = create_engine(name, open_study(definition(callbacks=made)))
     whole = World(spec(1), spec(2, yours=True), keep=True)
     searched, _ = whole.run(engine)
-    assert searched.notes[0].startswith("LearningRateScheduler, ReduceLROnPlateau taken out")
+    assert searched.notes[0].startswith(
+        "LearningRateScheduler, ReduceLROnPlateau taken out"
+    )
     assert [each.rate for each in whole.ends[:EPOCHS]] == pytest.approx(
-        [rates(spec().setting, 20)[5 * epoch - 1] for epoch in range(1, EPOCHS + 1)], rel=1e-5
+        [rates(spec().setting, 20)[5 * epoch - 1] for epoch in range(1, EPOCHS + 1)],
+        rel=1e-5,
     )
     snapshot = [each for each in whole.snapshots if each.epoch == 2][-1]
     [again] = World(spec(2, attempt=2, yours=True, resume=snapshot)).run(engine)
@@ -274,12 +318,15 @@ def test_a_retest_sees_the_test_split(fit, twice):
 
 # adam is resumed in every engine above
 @pytest.mark.parametrize(
-    "optimizer", ["schedule_free_adamw", pytest.param("lion", marks=pytest.mark.slow_matrix)]
+    "optimizer",
+    ["schedule_free_adamw", pytest.param("lion", marks=pytest.mark.slow_matrix)],
 )
 def test_resume_is_exact_for_optimizers_with_state_of_their_own(fit, optimizer):
     whole = World(spec(optimizer=optimizer), keep=True)
     [alone] = whole.run(fit)
-    [again] = World(spec(optimizer=optimizer, attempt=2, resume=whole.snapshots[1])).run(fit)
+    [again] = World(
+        spec(optimizer=optimizer, attempt=2, resume=whole.snapshots[1])
+    ).run(fit)
     assert again.value == alone.value
     assert again.best_value == alone.best_value
 
@@ -287,7 +334,9 @@ def test_resume_is_exact_for_optimizers_with_state_of_their_own(fit, optimizer):
 def test_clipping_ema_and_decay_exclusions_are_kept_of_the_users_optimizer():
     def mine():
         made = model()
-        optimizer = keras.optimizers.AdamW(1e-3, clipnorm=0.5, use_ema=True, ema_momentum=0.9)
+        optimizer = keras.optimizers.AdamW(
+            1e-3, clipnorm=0.5, use_ema=True, ema_momentum=0.9
+        )
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         made.compile(optimizer, "mse", metrics=["mae"])
         return made
@@ -339,7 +388,9 @@ def test_mixed_precision_keeps_its_loss_scaling():
         finally:
             keras.mixed_precision.set_dtype_policy(policy)
 
-    [outcome] = World(spec()).run(create_engine("fit", open_study(definition(build_model=mine))))
+    [outcome] = World(spec()).run(
+        create_engine("fit", open_study(definition(build_model=mine)))
+    )
     assert outcome.status is Status.COMPLETE
 
 

@@ -1,11 +1,11 @@
-"""The engines train alike: same start values and same batches give the same weights, optimizer
-state and values as `fit`.
+"""The engines train alike: same start values and same batches give the same weights,
+optimizer state and values as `fit`.
 
-In float64 to 1e-9. In float32 within ten times the drift that merely permuting examples inside
-batches causes, which each test measures for its own cell: trainings by `fit` that differ in nothing
-else. The marked cells are the whole matrix (docs/decisions.md has its command and what it found);
-the others are a part that is run every time: every optimizer that can be a row, every model, every
-pair of variants.
+In float64 to 1e-9. In float32 within ten times the drift that merely permuting examples
+inside batches causes, which each test measures for its own cell: trainings by `fit`
+that differ in nothing else. The marked cells are the whole matrix (docs/decisions.md
+has its command and what it found); the others are a part that is run every time: every
+optimizer that can be a row, every model, every pair of variants.
 """
 
 from dataclasses import replace
@@ -31,15 +31,15 @@ from lrsearch.values import Status
 ENGINES_UNDER_TEST = ("graph", "vectorized")
 FLOAT64 = 1e-9  # of an array's largest entry
 DRIFTS = 10  # how many times the drift float32 may differ
-# within batches, of which the drift is the largest; more than one are tried only where the first
-# does not suffice
+# within batches, of which the drift is the largest; more than one are tried only where
+# the first does not suffice
 ORDERS = 8
 ROUNDING = 1.2e-7  # of float32: two orders of summation may happen to drift by nothing
 
 SEEDS = 30
 LEVEL = (
-    # of the two-sample Kolmogorov-Smirnov test, asymptotic (the exact one fails on equal samples):
-    # below it, they differ
+    # of the two-sample Kolmogorov-Smirnov test, asymptotic (the exact one fails on
+    # equal samples): below it, they differ
     0.01
 )
 
@@ -54,7 +54,7 @@ def _no_cell_outlives_the_module():
     trained_together.cache_clear()
 
 
-# -- the cells ---------------------------------------------------------------------------------------------------------
+# -- the cells -------------------------------------------------------------------------
 
 NAMES = list(OPTIMIZERS)
 OTHERS = [name for name in MODELS if name != "mlp"]
@@ -78,7 +78,8 @@ MATRIX = [
 ]
 # Rows of other models. `graph` calls a model's own step whole, whatever its layers are.
 SHORT = {("cnn", "adam", "vectorized"), ("pretrained", "momentum", "vectorized")}
-# `graph` calls Keras' optimizers whole, so one of Keras and one of ours say it; rows take each apart
+# `graph` calls Keras' optimizers whole, so one of Keras and one of ours say it; rows
+# take each apart
 SHORT_GRAPH = {"adam", "schedule_free_adamw"}
 # What is never a row, since it looks at whole matrices.
 MATRIX_WISE = [("mlp", name, "plain") for name in ("muon", "adafactor", "lamb")]
@@ -100,11 +101,12 @@ QUICK = {
 
 
 def trains(engine, cell):
-    """Whether the engine trains the cell itself; `vectorized` hands to `graph` what cannot be rows,
-    which agrees all the same.
+    """Whether the engine trains the cell itself; `vectorized` hands to `graph` what
+    cannot be rows, which agrees all the same.
     """
     variant = VARIANTS[cell.variant]
-    sparse = cell.model == "transformer" and variant.accumulation == 1  # an embedding's gradient
+    # an embedding's gradient
+    sparse = cell.model == "transformer" and variant.accumulation == 1
     return engine == "graph" or (
         OPTIMIZERS[cell.optimizer].keras in ADAPTERS and not variant.jit and not sparse
     )
@@ -117,7 +119,9 @@ def cells(claim):
         quick = (cell, engine) in QUICK[claim]
         known = dict(zip(("model", "optimizer", "variant"), cell, strict=True))
         # What `vectorized` hands to `graph` is trained there as in the cell of `graph`.
-        return () if quick and trains(engine, Cell(**known)) else pytest.mark.slow_matrix
+        return (
+            () if quick and trains(engine, Cell(**known)) else pytest.mark.slow_matrix
+        )
 
     every = [
         pytest.param(*cell, engine, marks=marks(cell, engine))
@@ -128,8 +132,8 @@ def cells(claim):
 
 
 def reference_of(engine, cell):
-    """`fit`; for the quick rows of most optimizers `graph`, which the whole matrix holds against it
-    and which takes half as long.
+    """`fit`; for the quick rows of most optimizers `graph`, which the whole matrix
+    holds against it and which takes half as long.
     """
     quick = (
         (cell.model, cell.optimizer, cell.variant) in MLP
@@ -141,8 +145,8 @@ def reference_of(engine, cell):
 
 
 def by(engine, cell):
-    """The cell by the engine: the quick ones of rows beside those of other optimizers, which are
-    traced together; that of one update in float64 alone.
+    """The cell by the engine: the quick ones of rows beside those of other optimizers,
+    which are traced together; that of one update in float64 alone.
     """
     if cell.floatx == "float64" and cell.updates == 1:
         return trained(engine, cell)
@@ -174,14 +178,16 @@ def by_both(engine, cell):
     return reference, other
 
 
-# -- the claims --------------------------------------------------------------------------------------------------------
+# -- the claims ------------------------------------------------------------------------
 
 
 @cells("float64")
 def test_in_float64_weights_and_optimizer_state_agree_after_10_and_50_updates(
     engine, model, optimizer, variant
 ):
-    reference, other = by_both(engine, Cell(model=model, optimizer=optimizer, variant=variant))
+    reference, other = by_both(
+        engine, Cell(model=model, optimizer=optimizer, variant=variant)
+    )
     found = {updates: apart(other, reference, updates) for updates in (10, 50)}
     print(found)  # pytest -rP shows it
     assert max(max(each.values()) for each in found.values()) <= FLOAT64, found
@@ -202,7 +208,9 @@ def test_in_float64_weights_and_optimizer_state_agree_after_one_update(
 
 @cells("float32")
 # what differs after one update differs after ten, too
-@pytest.mark.parametrize("updates", [10, pytest.param(1, marks=pytest.mark.slow_matrix)])
+@pytest.mark.parametrize(
+    "updates", [10, pytest.param(1, marks=pytest.mark.slow_matrix)]
+)
 def test_in_float32_they_differ_by_at_most_ten_times_what_the_order_within_batches_does(
     engine, model, optimizer, variant, updates
 ):
@@ -217,8 +225,12 @@ def test_in_float32_they_differ_by_at_most_ten_times_what_the_order_within_batch
     reference, other = by_both(engine, cell)
     drifts, differences = {}, all_apart(cell, other, reference)
     for order in range(1, ORDERS + 1):
-        drifted = all_apart(cell, trained("fit", replace(cell, rearranged=order)), reference)
-        drifts = {where: max(each, drifts.get(where, 0.0)) for where, each in drifted.items()}
+        drifted = all_apart(
+            cell, trained("fit", replace(cell, rearranged=order)), reference
+        )
+        drifts = {
+            where: max(each, drifts.get(where, 0.0)) for where, each in drifted.items()
+        }
         beyond = {
             where: each
             for where, each in differences.items()
@@ -231,22 +243,23 @@ def test_in_float32_they_differ_by_at_most_ten_times_what_the_order_within_batch
 
 
 def all_apart(cell, one, other):
-    """What lies between two trainings of the cell: their values, and weights and optimizer state by
-    the number of updates.
+    """What lies between two trainings of the cell: their values, and weights and
+    optimizer state by the number of updates.
     """
     found = {"values": values_apart(one, other)}
     for updates in (10, 50) if cell.updates > 1 else (1,):
         found |= {
-            f"{group} after {updates}": each for group, each in apart(one, other, updates).items()
+            f"{group} after {updates}": each
+            for group, each in apart(one, other, updates).items()
         }
     return found
 
 
-# -- dropout -----------------------------------------------------------------------------------------------------------
+# -- dropout ---------------------------------------------------------------------------
 
 DROPOUT = Cell(model="mlp", optimizer="sgd", variant="plain", dropout=0.2)
-# In every run single seeds are held: rows draw as `graph` does (test_vectorized_engine.py), and
-# `graph` as `fit` (test_graph_engine.py).
+# In every run single seeds are held: rows draw as `graph` does
+# (test_vectorized_engine.py), and `graph` as `fit` (test_graph_engine.py).
 PAIRS = [
     *((engine, "graph") for engine in ENGINES_UNDER_TEST if engine != "graph"),
     *((engine, "fit") for engine in ENGINES_UNDER_TEST),
@@ -255,8 +268,13 @@ PAIRS = [
 
 @pytest.mark.slow_matrix
 @pytest.mark.parametrize(("engine", "reference"), PAIRS)
-def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(engine, reference):
-    ours, theirs = final_values(engine, DROPOUT, SEEDS), final_values(reference, DROPOUT, SEEDS)
+def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(
+    engine, reference
+):
+    ours, theirs = (
+        final_values(engine, DROPOUT, SEEDS),
+        final_values(reference, DROPOUT, SEEDS),
+    )
     assert len(set(ours)) == SEEDS, "every seed has its own masks"
     assert stats.ks_2samp(ours, theirs, method="asymp").pvalue >= LEVEL
 

@@ -45,8 +45,8 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Every shape under Adam, and every optimizer under a linear schedule, loaded by one process
-    without lrsearch.
+    """Every shape under Adam, and every optimizer under a linear schedule, loaded by
+    one process without lrsearch.
     """
     folder = tmp_path_factory.mktemp("exported")
     wanted = {f"{schedule}.py": setting(schedule=schedule) for schedule in SHAPES}
@@ -72,10 +72,12 @@ def test_every_shapes_rates_agree_where_lrsearch_is_not_installed(exported, sche
     total = EPOCHS * BATCHES // ACCUMULATION
     reference = np.repeat(rates(chosen, total), ACCUMULATION)
     given = np.asarray(found[f"{schedule}.py"]["rates"])
-    assert np.abs(given[: len(reference)] - reference).max() <= 1e-6 * chosen.learning_rate
-    assert np.allclose(given[len(reference) :], reference[-1], atol=1e-6 * chosen.learning_rate), (
-        "the last rate holds"
+    assert (
+        np.abs(given[: len(reference)] - reference).max() <= 1e-6 * chosen.learning_rate
     )
+    assert np.allclose(
+        given[len(reference) :], reference[-1], atol=1e-6 * chosen.learning_rate
+    ), "the last rate holds"
 
 
 @pytest.mark.tensorflow
@@ -115,7 +117,9 @@ def test_yours_as_the_best_is_said_and_written():
     )
     assert "found none that is better" in text
     assert "optimizer = keras.optimizers.Adam(learning_rate=0.001)" in text
-    assert "TOTAL_STEPS = 21 " in text, "yours does not accumulate, though searched optimizers do"
+    assert "TOTAL_STEPS = 21 " in text, (
+        "yours does not accumulate, though searched optimizers do"
+    )
     assert "callbacks" in text
 
 
@@ -135,7 +139,11 @@ def test_yours_that_is_not_the_best_is_not_called_so():
     [
         ({}, "made by lrsearch 0.1.0"),
         (
-            {"accumulation": 1, "decays": False, "reason": "its learning rate is a function"},
+            {
+                "accumulation": 1,
+                "decays": False,
+                "reason": "its learning rate is a function",
+            },
             "is a function",
         ),
     ],
@@ -161,7 +169,8 @@ def test_a_study_of_0_1_0_exports_its_settings_and_says_why_not_yours(
     tmp_path, monkeypatch, capsys
 ):
     shutil.copy(
-        Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "studies.db", tmp_path / "studies.db"
+        Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "studies.db",
+        tmp_path / "studies.db",
     )
     monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/studies.db")
     for words, code, said in (
@@ -215,7 +224,10 @@ def test_whatever_a_searched_choice_holds_the_file_runs_and_says_it(text):
     written = export_text(made, answer, form="python").encode("utf-8").decode("utf-8")
     module = {}
     exec(compile(written, "exported.py", "exec"), module)
-    assert f"build_model(params) was called with {dict(chosen.extra)!r}." in module["__doc__"]
+    assert (
+        f"build_model(params) was called with {dict(chosen.extra)!r}."
+        in module["__doc__"]
+    )
     assert "study \"a 'b' λ {x} $y\"" in module["__doc__"]
     assert float(module["Schedule"]()(10**6)) == pytest.approx(
         rates(chosen, module["TOTAL_STEPS"])[-1]
@@ -226,7 +238,10 @@ def test_what_keeps_yours_is_python_whatever_its_schedule_is_called():
     odd = Setting(optimizer='"""', learning_rate=1e-3, schedule="a\\", batch_size=8)
     module = {}
     exec(
-        export_text(*study_of(odd, origin=Origin.YOURS, own_optimizer=own()), form="python"), module
+        export_text(
+            *study_of(odd, origin=Origin.YOURS, own_optimizer=own()), form="python"
+        ),
+        module,
     )
     assert '"""' in module["__doc__"]
     assert "a\\." in module["__doc__"]

@@ -1,5 +1,5 @@
-"""What an export makes is the optimizer that was trained: the engine's for a searched setting, the
-user's own for yours.
+"""What an export makes is the optimizer that was trained: the engine's for a searched
+setting, the user's own for yours.
 """
 
 import keras
@@ -39,7 +39,8 @@ def model_with(optimizer):
 
 def leave_out(optimizer, model, places=(), names=None):
     optimizer.exclude_from_weight_decay(
-        var_list=[model.trainable_variables[place] for place in places] or None, var_names=names
+        var_list=[model.trainable_variables[place] for place in places] or None,
+        var_names=names,
     )
 
 
@@ -48,15 +49,21 @@ def exported(model, chosen, *, origin=Origin.SAMPLED, accumulation=1):
     known = {
         "accumulation": accumulation,
         "carried": carried_of(model),
-        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        "decay_exclusions": decay_exclusions(
+            inner(model.optimizer), model.trainable_variables
+        ),
         "own_optimizer": own_optimizer(model, steps=EPOCHS * BATCHES),
     }
     found = study_of(
-        chosen, origin=origin, given=facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, **known)
+        chosen,
+        origin=origin,
+        given=facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, **known),
     )
     module = {}
     exec(compile(export_text(*found, form="python"), "export.py", "exec"), module)
-    assert {"BATCH_SIZE", "EPOCHS", "ACCUMULATION", "TOTAL_STEPS", "SEED"} <= set(module)
+    assert {"BATCH_SIZE", "EPOCHS", "ACCUMULATION", "TOTAL_STEPS", "SEED"} <= set(
+        module
+    )
     return module
 
 
@@ -65,7 +72,11 @@ def config(optimizer):
     found = inner(optimizer).get_config()
     scaling = scaling_of(optimizer) if optimizer is not inner(optimizer) else None
     return (
-        {name: value for name, value in found.items() if name not in {"name", "learning_rate"}},
+        {
+            name: value
+            for name, value in found.items()
+            if name not in {"name", "learning_rate"}
+        },
         scaling,
         type(inner(optimizer)).__name__,
     )
@@ -73,12 +84,16 @@ def config(optimizer):
 
 def rates(optimizer):
     rate = inner(optimizer)._learning_rate
-    return [float(rate(step)) for step in (0, 3, 9, 20)] if callable(rate) else [float(rate)]
+    return (
+        [float(rate(step)) for step in (0, 3, 9, 20)]
+        if callable(rate)
+        else [float(rate)]
+    )
 
 
 def moved(model, optimizer):
-    """Weights and the optimizer's state after some updates with given gradients, and which weights
-    decay.
+    """Weights and the optimizer's state after some updates with given gradients, and
+    which weights decay.
     """
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -97,8 +112,8 @@ def moved(model, optimizer):
 
 
 def check_same(one, other, *, atol=0.0):
-    """Two models with an optimizer each: their configurations, rates, and what some updates make of
-    them.
+    """Two models with an optimizer each: their configurations, rates, and what some
+    updates make of them.
     """
     (first, optimizer), (second, again) = one, other
     assert config(again) == config(optimizer)
@@ -112,7 +127,9 @@ def check_same(one, other, *, atol=0.0):
 
 def compiled_richly():
     """A compile with much that a searched optimizer keeps."""
-    optimizer = OPT.AdamW(3e-3, weight_decay=0.01, clipnorm=0.5, use_ema=True, ema_momentum=0.9)
+    optimizer = OPT.AdamW(
+        3e-3, weight_decay=0.01, clipnorm=0.5, use_ema=True, ema_momentum=0.9
+    )
     model = model_with(
         OPT.LossScaleOptimizer(optimizer, initial_scale=64.0, dynamic_growth_steps=3)
     )
@@ -120,15 +137,17 @@ def compiled_richly():
     return model
 
 
-# The shortest and the longest text. test_export.py holds every shape's rates, and the test below
-# what an optimizer makes of them.
+# The shortest and the longest text. test_export.py holds every shape's rates, and the
+# test below what an optimizer makes of them.
 QUICK_SHAPES = ("constant", "cosine_restarts")
 
 
 @pytest.mark.parametrize(
     "schedule",
     [
-        pytest.param(each, marks=() if each in QUICK_SHAPES else pytest.mark.slow_matrix)
+        pytest.param(
+            each, marks=() if each in QUICK_SHAPES else pytest.mark.slow_matrix
+        )
         for each in SHAPES
     ],
 )
@@ -140,13 +159,17 @@ def test_every_shape_trains_as_the_engine_trains_it(optimizer, schedule):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_trains_as_the_engine_trains_it(optimizer):
     check_searched(
-        setting(optimizer, "cosine", hyper=decaying(optimizer)), compiled_richly, accumulation=1
+        setting(optimizer, "cosine", hyper=decaying(optimizer)),
+        compiled_richly,
+        accumulation=1,
     )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon", "schedule_free_adamw"])
 def test_a_plain_compile_adds_nothing(optimizer):
-    check_searched(setting(optimizer, "linear"), lambda: model_with(OPT.SGD(0.1)), accumulation=1)
+    check_searched(
+        setting(optimizer, "linear"), lambda: model_with(OPT.SGD(0.1)), accumulation=1
+    )
 
 
 def decaying(optimizer):
@@ -214,19 +237,27 @@ YOURS = {
     "exponential": lambda: OPT.RMSprop(
         SCHEDULES.ExponentialDecay(0.01, 4, 0.5, staircase=True), centered=True
     ),
-    "pieces": lambda: OPT.Nadam(SCHEDULES.PiecewiseConstantDecay([5, 10], [0.1, 0.01, 0.001])),
+    "pieces": lambda: OPT.Nadam(
+        SCHEDULES.PiecewiseConstantDecay([5, 10], [0.1, 0.01, 0.001])
+    ),
     "polynomial": lambda: OPT.Lamb(
         SCHEDULES.PolynomialDecay(0.01, 20, end_learning_rate=0.001, power=0.5)
     ),
     "inverse": lambda: OPT.Adagrad(SCHEDULES.InverseTimeDecay(0.1, 3, 0.5)),
     "registered schedule": lambda: OPT.Adam(Registered(0.3)),
     "registered optimizer": lambda: RegisteredSGD(SCHEDULES.CosineDecay(0.1, 20)),
-    "schedule of ours": lambda: OPT.Adam(build_schedule(setting("adam", "one_cycle"), 21)),
+    "schedule of ours": lambda: OPT.Adam(
+        build_schedule(setting("adam", "one_cycle"), 21)
+    ),
     "clipnorm": lambda: OPT.Adam(3e-4, clipnorm=1.0),
     "clipvalue": lambda: OPT.Lion(1e-4, clipvalue=0.5),
     "global clipnorm": lambda: OPT.Adadelta(1.0, global_clipnorm=0.1),
-    "ema": lambda: OPT.Adamax(2e-3, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
-    "accumulation": lambda: OPT.SGD(SCHEDULES.CosineDecay(0.1, 20), gradient_accumulation_steps=3),
+    "ema": lambda: OPT.Adamax(
+        2e-3, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2
+    ),
+    "accumulation": lambda: OPT.SGD(
+        SCHEDULES.CosineDecay(0.1, 20), gradient_accumulation_steps=3
+    ),
     "loss factor": lambda: OPT.Ftrl(0.05, loss_scale_factor=8.0),
     "loss scaling": lambda: OPT.LossScaleOptimizer(
         OPT.Adam(1e-2), initial_scale=256.0, dynamic_growth_steps=2
@@ -245,7 +276,10 @@ def test_yours_is_the_optimizer_that_was_trained(name):
     ours, theirs = model_with(YOURS[name]()), model_with(YOURS[name]())
     module = exported(theirs, setting(), origin=Origin.YOURS)
     own = inner(ours.optimizer).gradient_accumulation_steps or 1
-    assert (module["ACCUMULATION"], module["TOTAL_STEPS"]) == (own, EPOCHS * BATCHES // own)
+    assert (module["ACCUMULATION"], module["TOTAL_STEPS"]) == (
+        own,
+        EPOCHS * BATCHES // own,
+    )
     check_same((ours, ours.optimizer), (theirs, module["make_optimizer"]()))
 
 
@@ -305,9 +339,12 @@ def test_yours_that_cannot_be_written_says_why(made, reason):
 def test_two_exports_in_one_process_are_two_classes_to_keras():
     model = model_with("adam")
     one, other = (
-        exported(model, setting(schedule=shape))["Schedule"] for shape in ("linear", "cosine")
+        exported(model, setting(schedule=shape))["Schedule"]
+        for shape in ("linear", "cosine")
     )
-    assert keras.saving.get_registered_name(one) != keras.saving.get_registered_name(other)
+    assert keras.saving.get_registered_name(one) != keras.saving.get_registered_name(
+        other
+    )
 
 
 def result_of(chosen, **more):
@@ -319,7 +356,9 @@ def test_a_results_suggestion_keeps_what_the_compile_says():
     model = compiled_richly()
     known = {
         "carried": carried_of(model),
-        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        "decay_exclusions": decay_exclusions(
+            inner(model.optimizer), model.trainable_variables
+        ),
     }
     given = facts(
         epochs=EPOCHS,
@@ -338,7 +377,9 @@ def test_a_results_suggestion_keeps_what_the_compile_says():
 def test_yours_as_the_best_is_no_suggestion_but_an_export():
     model = model_with(OPT.Adam(1e-3, clipnorm=1.0))
     given = facts(
-        epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, own_optimizer=own_optimizer(model, steps=9)
+        epochs=EPOCHS,
+        steps_per_epoch={"8": BATCHES},
+        own_optimizer=own_optimizer(model, steps=9),
     )
     result = result_of(setting(), origin=Origin.YOURS, given=given)
     with pytest.raises(InvalidValue, match="your own compile"):
@@ -362,11 +403,19 @@ def test_a_keras_file_keeps_the_loss_scaling(yours, tmp_path):
     def compiled():
         return model_with(
             OPT.LossScaleOptimizer(
-                OPT.AdamW(1e-3, clipnorm=0.5), initial_scale=64.0, dynamic_growth_steps=3
+                OPT.AdamW(1e-3, clipnorm=0.5),
+                initial_scale=64.0,
+                dynamic_growth_steps=3,
             )
         )
 
-    write_model(definition_of(compiled), setting("sgd"), tmp_path / "m.keras", seed=0, yours=yours)
+    write_model(
+        definition_of(compiled),
+        setting("sgd"),
+        tmp_path / "m.keras",
+        seed=0,
+        yours=yours,
+    )
     found = keras.models.load_model(tmp_path / "m.keras").optimizer
     assert scaling_of(found) == {"initial_scale": 64.0, "dynamic_growth_steps": 3}
     assert (type(inner(found)).__name__, inner(found).clipnorm) == (
@@ -379,7 +428,10 @@ def test_a_keras_file_is_refused_where_it_would_decay_what_yours_leaves_out(tmp_
     definition = definition_of(compiled_richly)
     with pytest.raises(InvalidValue, match="weight decay"):
         write_model(
-            definition, setting("adamw", hyper={"weight_decay": 0.01}), tmp_path / "m.keras", seed=0
+            definition,
+            setting("adamw", hyper={"weight_decay": 0.01}),
+            tmp_path / "m.keras",
+            seed=0,
         )
     write_model(definition, setting("sgd"), tmp_path / "m.keras", seed=0)
     assert keras.models.load_model(tmp_path / "m.keras").optimizer is not None

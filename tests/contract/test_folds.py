@@ -7,7 +7,8 @@ from lrsearch.engine import create_engine, open_study
 
 pytestmark = pytest.mark.tensorflow
 
-FOLDS = 3  # of 37 rows: 13, 12 and 12, so that the first has fewer batches of 8 than the others
+# of 37 rows: 13, 12 and 12, so that the first has fewer batches of 8 than the others
+FOLDS = 3
 
 
 def folded():
@@ -34,11 +35,16 @@ def test_every_engine_trains_the_fold_of_the_training(name, expected):
     engine = create_engine(name, open_study(definition(load_data=folded, folds=FOLDS)))
     order = (1, 0, 2, 0, 1)
     outcomes = World(
-        *(spec(place, fold=fold, test_split=True) for place, fold in enumerate(order, 1))
+        *(
+            spec(place, fold=fold, test_split=True)
+            for place, fold in enumerate(order, 1)
+        )
     ).run(engine)
     found = {each.trial_id: each for each in outcomes}
     for place, fold in enumerate(order, 1):
-        assert found[place].logs == pytest.approx(expected[fold].logs, rel=2e-4, abs=1e-6)
+        assert found[place].logs == pytest.approx(
+            expected[fold].logs, rel=2e-4, abs=1e-6
+        )
         assert found[place].steps == expected[fold].steps
         kept = {each.split: each.digest for each in found[place].row_scores}
         assert kept == {each.split: each.digest for each in expected[fold].row_scores}

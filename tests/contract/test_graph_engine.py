@@ -37,7 +37,9 @@ def graph():
 
 def test_graph_trains_as_fit_does_whatever_it_trained_before(graph, fit):
     """By nadam, whose state is no slot alone; test_equality.py has every optimizer."""
-    one, two = [spec(number, optimizer="nadam", seed=number, rate=3e-3) for number in (1, 2)]
+    one, two = [
+        spec(number, optimizer="nadam", seed=number, rate=3e-3) for number in (1, 2)
+    ]
     assert_equal(World(one, two).run(graph)[1:], World(two).run(fit))
 
 
@@ -59,7 +61,9 @@ def test_graph_trains_yours_under_its_own_schedule():
     def mine():
         made = model()
         made.compile(
-            keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 20), momentum=0.9),
+            keras.optimizers.SGD(
+                keras.optimizers.schedules.CosineDecay(0.05, 20), momentum=0.9
+            ),
             "mse",
             metrics=["mae"],
         )
@@ -69,7 +73,9 @@ def test_graph_trains_yours_under_its_own_schedule():
 
 
 def test_graph_accumulates_clips_averages_and_weighs_classes_as_fit_does():
-    assert_equal(*both(spec(1, optimizer="momentum", test_split=True), **all_at_once("mae")))
+    assert_equal(
+        *both(spec(1, optimizer="momentum", test_split=True), **all_at_once("mae"))
+    )
 
 
 class Rates(keras.Sequential):
@@ -86,7 +92,9 @@ class Loop(keras.Sequential):
 
 
 def small(kind, **options):
-    made = kind([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    made = kind(
+        [keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)]
+    )
     made.compile("adam", "mse", metrics=["mae"], **options)
     return made
 
@@ -108,7 +116,9 @@ def test_what_a_model_makes_of_its_metrics_is_logged():
     ids=["eager", "a loop of its own"],
 )
 def test_steps_and_loops_that_a_graph_would_not_call_are_left_to_fit(build, reason):
-    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(build_model=build))))
+    [outcome] = World(spec()).run(
+        create_engine("graph", open_study(definition(build_model=build)))
+    )
     assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE)
     assert reason in outcome.notes[0]
 
@@ -163,11 +173,15 @@ def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(graph, fit):
 
 def test_divergence_in_a_graph_is_noticed_within_a_call(graph):
     [outcome] = World(spec(rate=1e25, optimizer="sgd", schedule="constant")).run(graph)
-    assert (outcome.engine, outcome.status, outcome.value) == ("graph", Status.DIVERGED, None)
+    assert (outcome.engine, outcome.status, outcome.value) == (
+        "graph",
+        Status.DIVERGED,
+        None,
+    )
     assert outcome.steps <= 10
 
 
-# -- callbacks -------------------------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------
 
 
 class Notes(keras.callbacks.Callback):
@@ -239,7 +253,8 @@ def programs():
     "name",
     [
         pytest.param(
-            each, marks=pytest.mark.slow_matrix if each == "sets its rate by epoch" else ()
+            each,
+            marks=pytest.mark.slow_matrix if each == "sets its rate by epoch" else (),
         )
         for each in KEPT_FOR_YOURS
     ],
@@ -286,7 +301,10 @@ class Validations(keras.callbacks.Callback):
 
 ACTING = {
     "a batch hook": (lambda: [Batches()], "Batches must be called at every batch"),
-    "a test batch hook": (lambda: [Validations()], "Validations must be called at every batch"),
+    "a test batch hook": (
+        lambda: [Validations()],
+        "Validations must be called at every batch",
+    ),
     "a batch function": (
         lambda: [C.LambdaCallback(on_train_batch_end=lambda batch, logs: None)],
         "LambdaCallback",
@@ -314,7 +332,10 @@ def test_whatever_acts_on_batches_is_too_much_for_the_graph(name):
     callbacks, reason = ACTING[name]
     loaded = open_study(definition(callbacks=callbacks))
     facts = limits.AttemptFacts(
-        definition=loaded.definition, spec=spec(), data=loaded.data(BATCH), callbacks=callbacks()
+        definition=loaded.definition,
+        spec=spec(),
+        data=loaded.data(BATCH),
+        callbacks=callbacks(),
     )
     with pytest.raises(limits.CannotCarry, match=reason):
         limits.check("graph", facts)
@@ -334,10 +355,13 @@ def test_each_of_them_trains_in_fit(name, tmp_path):
 
 def test_a_backup_is_taken_out_of_yours_too_since_trials_are_resumed_otherwise():
     engine = create_engine(
-        "graph", open_study(definition(callbacks=lambda: [C.BackupAndRestore("backup")]))
+        "graph",
+        open_study(definition(callbacks=lambda: [C.BackupAndRestore("backup")])),
     )
     [outcome] = World(spec(yours=True)).run(engine)
-    assert (outcome.engine, outcome.status) == ("graph", Status.COMPLETE), outcome.reason
+    assert (outcome.engine, outcome.status) == ("graph", Status.COMPLETE), (
+        outcome.reason
+    )
     assert outcome.notes == (
         "BackupAndRestore taken out: trials are resumed from checkpoints of lrsearch's own",
     )
@@ -346,7 +370,11 @@ def test_a_backup_is_taken_out_of_yours_too_since_trials_are_resumed_otherwise()
 def test_functions_of_epochs_stay_in_the_graph():
     engine = create_engine(
         "graph",
-        open_study(definition(callbacks=lambda: [C.LambdaCallback(on_epoch_end=lambda *_: None)])),
+        open_study(
+            definition(
+                callbacks=lambda: [C.LambdaCallback(on_epoch_end=lambda *_: None)]
+            )
+        ),
     )
     [outcome] = World(spec(optimizer="sgd")).run(engine)
     assert outcome.engine == "graph"
@@ -386,20 +414,26 @@ def test_an_exception_of_a_callback_ends_the_trial_at_once_with_a_traceback_of_t
     assert calls == [0]
 
 
-# -- what a kept graph cannot begin anew -------------------------------------------------------------------------------
+# -- what a kept graph cannot begin anew -----------------------------------------------
 
 
 def test_start_values_from_tf_random_are_those_of_the_seed():
     def mine():
-        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(1, use_bias=False)])
+        made = keras.Sequential(
+            [keras.layers.Input((5,)), keras.layers.Dense(1, use_bias=False)]
+        )
         made.compile("sgd", "mse", metrics=["mae"])
         made.set_weights([tf.random.normal((5, 1)).numpy()])
         return made
 
-    one, *others = [spec(place, seed=seed, optimizer="sgd") for place, seed in enumerate((3, 4, 3))]
+    one, *others = [
+        spec(place, seed=seed, optimizer="sgd") for place, seed in enumerate((3, 4, 3))
+    ]
     study = definition(build_model=mine)
     first, *ours = World(one, *others).run(create_engine("graph", open_study(study)))
-    assert_equal(ours[:1], World(*others[:1]).run(create_engine("fit", open_study(study))))
+    assert_equal(
+        ours[:1], World(*others[:1]).run(create_engine("fit", open_study(study)))
+    )
     assert first.value == ours[1].value != ours[0].value
 
 
@@ -420,11 +454,16 @@ class Counting(keras.layers.Layer):
 
 @pytest.mark.parametrize(
     ("layer", "reason"),
-    [(Drawing, "draws from tf.random"), (Counting, "a variable that Keras does not know")],
+    [
+        (Drawing, "draws from tf.random"),
+        (Counting, "a variable that Keras does not know"),
+    ],
 )
 def test_state_that_no_trial_could_begin_anew_goes_to_fit(layer, reason):
     def mine():
-        made = keras.Sequential([keras.layers.Input((5,)), layer(), keras.layers.Dense(1)])
+        made = keras.Sequential(
+            [keras.layers.Input((5,)), layer(), keras.layers.Dense(1)]
+        )
         made.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
         return made
 
@@ -448,7 +487,9 @@ def test_mixed_precision_follows_its_schedule_by_the_updates_that_loss_scaling_l
     trial = spec(rate=0.05, optimizer="momentum")
     engine = create_engine("graph", open_study(definition(build_model=mine)))
     [ours] = World(trial).run(engine)
-    [theirs] = World(trial).run(create_engine("fit", open_study(definition(build_model=mine))))
+    [theirs] = World(trial).run(
+        create_engine("fit", open_study(definition(build_model=mine)))
+    )
     assert_equal([ours], [theirs])
     [program] = engine._programs.values()
     assert 0 < int(program.model.optimizer.inner_optimizer.iterations) < ours.steps, (
@@ -456,7 +497,7 @@ def test_mixed_precision_follows_its_schedule_by_the_updates_that_loss_scaling_l
     )
 
 
-# -- within a call -----------------------------------------------------------------------------------------------------
+# -- within a call ---------------------------------------------------------------------
 
 
 def test_a_verdict_within_an_epoch_is_obeyed(graph, monkeypatch):
@@ -464,7 +505,11 @@ def test_a_verdict_within_an_epoch_is_obeyed(graph, monkeypatch):
     world = World(spec())
     world.watch = lambda _progress: Verdict.INTERRUPT
     [outcome] = world.run(graph)
-    assert (outcome.engine, outcome.status, outcome.epochs) == ("graph", Status.INTERRUPTED, 0)
+    assert (outcome.engine, outcome.status, outcome.epochs) == (
+        "graph",
+        Status.INTERRUPTED,
+        0,
+    )
     assert 0 < outcome.steps <= 5, "those of one call"
 
 

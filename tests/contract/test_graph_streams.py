@@ -1,5 +1,5 @@
-"""The graph engine reads datasets, PyDatasets and large arrays as fit does: the same batches in the
-same order.
+"""The graph engine reads datasets, PyDatasets and large arrays as fit does: the same
+batches in the same order.
 """
 
 import math
@@ -9,7 +9,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import BATCH, EPOCHS, World, assert_equal, both, data, definition, model, spec
+from engine_world import (
+    BATCH,
+    EPOCHS,
+    World,
+    assert_equal,
+    both,
+    data,
+    definition,
+    model,
+    spec,
+)
 
 from lrsearch.engine import create_engine, limits, open_study
 from lrsearch.values import Status
@@ -29,8 +39,8 @@ def dataset(split, *, shuffled=False, unknown=False):
 
 
 class Rows(keras.utils.PyDataset):
-    """Batches of rows, in an order that may change at every epoch's end; `epochs` counts their
-    beginnings and ends.
+    """Batches of rows, in an order that may change at every epoch's end; `epochs`
+    counts their beginnings and ends.
     """
 
     def __init__(self, split, *, changing=True, **options):
@@ -88,28 +98,41 @@ INPUTS = {
         {"load_data": of(Rows, changing=False), "steps_per_epoch": 3},
         10,
     ),
-    "a PyDataset with threads": ({"load_data": of(Rows, workers=2, max_queue_size=3)}, 20),
-    "a class-weighted dataset": ({"load_data": of(classes), "class_weight": {0: 1.0, 1: 3.0}}, 20),
-    "arrays, few steps": ({"batch_size": BATCH, "steps_per_epoch": 3, "validation_steps": 1}, 12),
+    "a PyDataset with threads": (
+        {"load_data": of(Rows, workers=2, max_queue_size=3)},
+        20,
+    ),
+    "a class-weighted dataset": (
+        {"load_data": of(classes), "class_weight": {0: 1.0, 1: 3.0}},
+        20,
+    ),
+    "arrays, few steps": (
+        {"batch_size": BATCH, "steps_per_epoch": 3, "validation_steps": 1},
+        12,
+    ),
 }
 
 
-# What one trial leaves to the next: an order, threads. Of the others one trial says it all; and of
-# a shuffled dataset that is longer than an epoch no more can be said: how often it was shuffled
-# ahead when its trial ends is a race.
-GO_ON = {"a dataset", "a PyDataset that is longer than an epoch", "a PyDataset with threads"}
+# What one trial leaves to the next: an order, threads. Of the others one trial says it
+# all; and of a shuffled dataset that is longer than an epoch no more can be said: how
+# often it was shuffled ahead when its trial ends is a race.
+GO_ON = {
+    "a dataset",
+    "a PyDataset that is longer than an epoch",
+    "a PyDataset with threads",
+}
 
 
 @pytest.fixture(scope="module")
 def programs():
-    """Graphs that the studies of one model share: a graph holds nothing of the stream that it
-    reads.
+    """Graphs that the studies of one model share: a graph holds nothing of the stream
+    that it reads.
     """
     return OrderedDict()
 
 
-# Those that hold what the others do, in every run: a shuffle, an epoch that ends within a pass,
-# threads, weights of classes. The rest is the long matrix.
+# Those that hold what the others do, in every run: a shuffle, an epoch that ends within
+# a pass, threads, weights of classes. The rest is the long matrix.
 QUICK = {
     "a dataset",
     "a PyDataset that is longer than an epoch",
@@ -120,12 +143,16 @@ QUICK = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow_matrix) for each in INPUTS],
+    [
+        pytest.param(each, marks=() if each in QUICK else pytest.mark.slow_matrix)
+        for each in INPUTS
+    ],
 )
 def test_graph_trains_on_the_batches_that_fit_trains_on(name, programs):
     fields, updates = INPUTS[name]
     specs = [spec(1, optimizer="sgd"), spec(2, optimizer="sgd", rate=3e-3)]
-    shared = None if "class_weight" in fields else programs  # the weights are in the graph
+    # the weights are in the graph
+    shared = None if "class_weight" in fields else programs
     known = {"batch_size": None, "programs": shared} | fields
     ours, theirs = both(*specs[: 2 if name in GO_ON else 1], **known)
     assert_equal(ours, theirs)
@@ -138,8 +165,8 @@ def test_an_epoch_ends_where_the_dataset_runs_out_as_in_fit():
         made.compile("adam", "mse", metrics=["mae"])
         return made
 
-    # A count or a seed would tell them apart: Keras' step for the batch that is not there moves on
-    # what needs no batch.
+    # A count or a seed would tell them apart: Keras' step for the batch that is not
+    # there moves on what needs no batch.
     trial = spec(optimizer="sgd", schedule="constant", rate=0.1)
     fields = {
         "load_data": of(dataset, unknown=True),
@@ -196,8 +223,12 @@ def test_streamed_arrays_resume_exactly():
 
 
 def test_a_stream_is_traced_once_for_all_trials():
-    engine = create_engine("graph", open_study(definition(load_data=of(dataset), batch_size=None)))
-    World(*(spec(number, rate=rate) for number, rate in enumerate((1e-3, 1e-2)))).run(engine)
+    engine = create_engine(
+        "graph", open_study(definition(load_data=of(dataset), batch_size=None))
+    )
+    World(*(spec(number, rate=rate) for number, rate in enumerate((1e-3, 1e-2)))).run(
+        engine
+    )
     [program] = engine._programs.values()
     assert program.traced == 2, "the training and the validation, once each"
 
@@ -220,7 +251,9 @@ def test_strings_go_to_fit():
         return split, split
 
     def mine():
-        lookup = keras.layers.StringLookup(vocabulary=["up", "down"], output_mode="one_hot")
+        lookup = keras.layers.StringLookup(
+            vocabulary=["up", "down"], output_mode="one_hot"
+        )
         made = keras.Sequential(
             [keras.layers.Input((), dtype="string"), lookup, keras.layers.Dense(1)]
         )
@@ -258,5 +291,9 @@ def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
         return made
 
     fields = {"build_model": mine, "load_data": of(dataset), "batch_size": None}
-    assert_equal(*both(spec(2, seed=3, optimizer="sgd"), before=[spec(optimizer="sgd")], **fields))
+    assert_equal(
+        *both(
+            spec(2, seed=3, optimizer="sgd"), before=[spec(optimizer="sgd")], **fields
+        )
+    )
     assert model().built

@@ -49,8 +49,14 @@ REFUSED = {
         "at most the 20 batches",
     ),
     "optimizers in a list": ({"build_model": several}, "one optimizer"),
-    "callbacks that are none": ({"callbacks": lambda: [3]}, "a list of Keras callbacks"),
-    "no list of callbacks": ({"callbacks": C.TerminateOnNaN}, "a list of Keras callbacks"),
+    "callbacks that are none": (
+        {"callbacks": lambda: [3]},
+        "a list of Keras callbacks",
+    ),
+    "no list of callbacks": (
+        {"callbacks": C.TerminateOnNaN},
+        "a list of Keras callbacks",
+    ),
 }
 
 
@@ -109,7 +115,9 @@ def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, n
         ("val_my_accuracy", "mse", (None, None)),
     ],
 )
-def test_an_objective_is_bounded_where_it_is_keras_own_and_not_by_its_name(objective, loss, bounds):
+def test_an_objective_is_bounded_where_it_is_keras_own_and_not_by_its_name(
+    objective, loss, bounds
+):
     class Mine(keras.metrics.BinaryAccuracy):
         def result(self):
             return 5 * super().result()
@@ -167,7 +175,8 @@ def test_what_is_left_out_of_weight_decay_is_known():
 def test_a_missing_batch_size_is_named_where_load_data_needs_one():
     def load_data(batch_size):
         return tuple(
-            tf.data.Dataset.from_tensor_slices(split).batch(batch_size) for split in data()
+            tf.data.Dataset.from_tensor_slices(split).batch(batch_size)
+            for split in data()
         )
 
     with pytest.raises(StudyFileError, match="give batch_size= to StudyDefinition"):
@@ -182,7 +191,12 @@ SCHEDULES = keras.optimizers.schedules
     [
         (0.01, 0.01, 0.01, 1),
         (lambda: 0.02, 0.02, 0.02, 1),
-        (SCHEDULES.PolynomialDecay(0.03, 5 * EPOCHS, 0.0), 0.03, 0.03 / (5 * EPOCHS), 5 * EPOCHS),
+        (
+            SCHEDULES.PolynomialDecay(0.03, 5 * EPOCHS, 0.0),
+            0.03,
+            0.03 / (5 * EPOCHS),
+            5 * EPOCHS,
+        ),
     ],
     ids=["a number", "a function", "a schedule"],
 )

@@ -1,5 +1,5 @@
-"""One contract for the ledger on SQLite, PostgreSQL and MariaDB: budget, leases, fencing, curves,
-retests, Optuna's rows.
+"""One contract for the ledger on SQLite, PostgreSQL and MariaDB: budget, leases,
+fencing, curves, retests, Optuna's rows.
 """
 
 import subprocess
@@ -55,30 +55,37 @@ from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialS
 pytestmark = pytest.mark.slow
 
 
-# -- what is in flight -----------------------------------------------------------------------------------------------------------
+# -- what is in flight -----------------------------------------------------------------
 
 
 def test_a_worker_with_its_share_in_training_gets_what_waits_and_nothing_new(ledger):
-    study = ledger.create_study(plan(trials=10, first=()))  # a fifth of 10 for the only worker
+    # a fifth of 10 for the only worker
+    study = ledger.create_study(plan(trials=10, first=()))
     worker = add_worker(ledger, study)
     mine = [claim(ledger, study, worker) for _ in range(2)]
-    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2), Wait)
+    assert isinstance(
+        ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2), Wait
+    )
     assert finish(ledger, mine[0], status=Status.INTERRUPTED)
     again = ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2)
     assert isinstance(again, Claim)
     assert again.trial.id == mine[0].trial.id
-    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), (
-        "one below its share"
-    )
+    assert isinstance(
+        ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim
+    ), "one below its share"
 
 
-# -- engines' figures ----------------------------------------------------------------------------------------------------------
+# -- engines' figures ------------------------------------------------------------------
 
 
-def test_the_first_to_calibrate_a_machine_has_the_word_and_a_deleted_study_keeps_nothing(ledger):
+def test_the_first_to_calibrate_a_machine_has_the_word_and_a_deleted_study_keeps_nothing(
+    ledger,
+):
     study = ledger.create_study(plan())
     assert ledger.calibration(study.id, "here/cpu/1") is None
-    assert ledger.note_calibration(study.id, "here/cpu/1", {"engine": "graph", "reason": "first"})
+    assert ledger.note_calibration(
+        study.id, "here/cpu/1", {"engine": "graph", "reason": "first"}
+    )
     assert not ledger.note_calibration(
         study.id, "here/cpu/1", {"engine": "vectorized", "reason": "second"}
     )
@@ -93,7 +100,7 @@ def test_the_first_to_calibrate_a_machine_has_the_word_and_a_deleted_study_keeps
     assert ledger.calibrations(study.id) == {}
 
 
-# -- budget --------------------------------------------------------------------------------------------------------------------
+# -- budget ----------------------------------------------------------------------------
 
 
 def test_the_budget_is_exact_with_many_claimers_at_once(ledger):
@@ -102,7 +109,9 @@ def test_the_budget_is_exact_with_many_claimers_at_once(ledger):
     with ThreadPoolExecutor(6) as pool:
         done = [
             number
-            for numbers in pool.map(lambda worker: train(ledger, study, worker), workers)
+            for numbers in pool.map(
+                lambda worker: train(ledger, study, worker), workers
+            )
             for number in numbers
         ]
     assert sorted(done) == list(range(13)), "each number once, none beyond the budget"
@@ -110,14 +119,18 @@ def test_the_budget_is_exact_with_many_claimers_at_once(ledger):
     assert ledger.study(study.name).state is StudyState.FINISHED
 
 
-def test_the_first_trials_are_yours_and_the_references_and_take_slots_of_the_budget(ledger):
+def test_the_first_trials_are_yours_and_the_references_and_take_slots_of_the_budget(
+    ledger,
+):
     study = ledger.create_study(plan(trials=2))
     kinds = [(each.number, each.origin) for each in ledger.trials(study.id)]
     assert kinds == [(0, Origin.YOURS), (1, Origin.REFERENCE)]
     assert ledger.counts(study.id).total == 2
 
 
-def test_a_trial_that_is_put_back_keeps_its_number_and_setting_and_does_not_count(ledger):
+def test_a_trial_that_is_put_back_keeps_its_number_and_setting_and_does_not_count(
+    ledger,
+):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     worker = add_worker(ledger, study)
     first = claim(ledger, study, worker)
@@ -151,7 +164,7 @@ def test_failed_trials_are_retried_once_as_new_trials(ledger):
     )
 
 
-# -- leases and fencing --------------------------------------------------------------------------------------------------------
+# -- leases and fencing ----------------------------------------------------------------
 
 
 def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off(clock):
@@ -169,7 +182,9 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     assert not finish(ledger, lapsed)
     pair = (lapsed.trial.id, lapsed.attempt)
     assert ledger.add_curves({pair: [point(1)]}) == {pair}
-    assert not ledger.add_checkpoint(lapsed.trial.id, checkpoint(attempt=lapsed.attempt))
+    assert not ledger.add_checkpoint(
+        lapsed.trial.id, checkpoint(attempt=lapsed.attempt)
+    )
     assert finish(ledger, taken, value=0.5)
     assert ledger.trials(study.id)[0].value == 0.5
 
@@ -200,7 +215,9 @@ def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
     assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
 
 
-def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(tables):
+def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(
+    tables,
+):
     one, two = open_ledger(tables, create=True), open_ledger(tables, create=True)
     study = one.create_study(plan(trials=2, retest_seeds=0, first=()))
     worker = add_worker(one, study)
@@ -268,7 +285,7 @@ def test_workers_that_wait_are_told_so_until_the_last_trial_ends(ledger):
     assert isinstance(ledger.claim(study.id, two, lease_seconds=60), Done)
 
 
-# -- deadline, retests, states -------------------------------------------------------------------------------------------------
+# -- deadline, retests, states ---------------------------------------------------------
 
 
 def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(clock):
@@ -280,21 +297,24 @@ def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(
         begun += 1
         bind_and_finish(ledger, answer, seconds=10)
         clock.set(10)
-    # One more trial and up to four retests of 10 s each have to fit: the last one begins at second
-    # 40.
+    # One more trial and up to four retests of 10 s each have to fit: the last one
+    # begins at second 40.
     assert begun == 5
     assert isinstance(answer, PlanRetests)
 
 
-def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_time(clock):
-    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are reckoned
-    with, as many as rows held.
+def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_time(
+    clock,
+):
+    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are
+    reckoned with, as many as rows held.
     """
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=3))
     worker = add_worker(ledger, study)
     bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=2)
-    # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s each
+    # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s
+    # each
     clock.set(69.5)
     held = []
     while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
@@ -320,41 +340,57 @@ def test_each_worker_has_one_trial_before_the_first_duration_is_known(clock):
     assert isinstance(ledger.claim(study.id, one, lease_seconds=60), Claim)
 
 
-def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_is_more(clock):
+def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_is_more(
+    clock,
+):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=2, timeout_seconds=100, retest_seeds=2))
     worker = add_worker(ledger, study)
     for seconds in (10, 20):
-        bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=seconds)
-    clock.set(49)  # the last one must begin 20 s before the end, each of the others takes 15 s
+        bind_and_finish(
+            ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=seconds
+        )
+    # the last one must begin 20 s before the end, each of the others takes 15 s
+    clock.set(49)
     assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=3)
     ledger.plan_retests(study.id, [Retest(parent=0, repeat=0, seed=1)])
     assert not ledger.plan_retests(study.id, [Retest(parent=1, repeat=0, seed=1)]), (
         "another worker has planned already"
     )
-    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
+    bind_and_finish(
+        ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10
+    )
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     ledger.extend(study.id, timeout_seconds=100)
     assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=6)
 
 
-def test_retests_asked_for_after_the_deadline_train_alone_until_there_is_more_time(clock):
+def test_retests_asked_for_after_the_deadline_train_alone_until_there_is_more_time(
+    clock,
+):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=5, timeout_seconds=100, retest_seeds=0))
     worker = add_worker(ledger, study)
-    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
+    bind_and_finish(
+        ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10
+    )
     clock.set(101)
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     chosen = (Retest(parent=0, repeat=0, seed=1),)
     assert (
-        ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=0)) is None
+        ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=0))
+        is None
     ), "chosen before the trial ended"
     assert (
-        ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=1)).state
+        ledger.ask_retests(
+            study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=1)
+        ).state
         == "open"
     )
     stands = ledger.study("toy")
-    assert (stands.deadline, stands.trials) == (None, 2), "yours, and the reference that waits"
+    assert (stands.deadline, stands.trials) == (None, 2), (
+        "yours, and the reference that waits"
+    )
     claimed = ledger.claim(study.id, worker, lease_seconds=60)
     assert (claimed.trial.kind, claimed.trial.seed) == (Kind.RETEST, 1)
     bind_and_finish(ledger, claimed, seconds=10)
@@ -369,7 +405,9 @@ def test_the_time_counts_from_the_commands_start(clock):
     study = clock.ledger.create_study(
         plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30
     )
-    assert 60 < study.deadline - study.created_at <= 70, "what the making takes counts too"
+    assert 60 < study.deadline - study.created_at <= 70, (
+        "what the making takes counts too"
+    )
     clock.ledger.set_budget(study.id, timeout_seconds=50, began=time.monotonic() - 10)
     assert 30 < clock.ledger.study("toy").deadline - study.created_at <= 40
 
@@ -383,7 +421,10 @@ def bind_and_finish(ledger, claimed, seconds, worker_seconds=None):
         seed=1,
     )
     ledger.finish(
-        replace(outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds), []
+        replace(
+            outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds
+        ),
+        [],
     )
 
 
@@ -398,15 +439,22 @@ def test_retests_are_planned_once_and_run_after_the_search(ledger):
         for parent in (0, 1)
     ]
     with ThreadPoolExecutor(3) as pool:
-        planned = list(pool.map(lambda _: ledger.plan_retests(study.id, wanted), range(3)))
+        planned = list(
+            pool.map(lambda _: ledger.plan_retests(study.id, wanted), range(3))
+        )
     assert sorted(planned) == [False, False, True], "one of them tells"
     assert ledger.counts(study.id).retests == 4
     assert len(train(ledger, study, worker)) == 4
-    assert {each.seed for each in ledger.trials(study.id, kind=Kind.RETEST)} == {100, 101}
+    assert {each.seed for each in ledger.trials(study.id, kind=Kind.RETEST)} == {
+        100,
+        101,
+    }
     assert ledger.counts(study.id).retests_done == 4
 
 
-@pytest.mark.parametrize("state", [StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN])
+@pytest.mark.parametrize(
+    "state", [StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN]
+)
 def test_nothing_begins_in_a_study_that_was_stopped(ledger, state):
     study = ledger.create_study(plan(trials=5))
     worker = add_worker(ledger, study)
@@ -442,7 +490,7 @@ def test_deleting_is_refused_while_a_trial_runs_and_leaves_no_row_behind(ledger)
     )
 
 
-# -- creation ------------------------------------------------------------------------------------------------------------------
+# -- creation --------------------------------------------------------------------------
 
 
 def test_a_study_is_made_once_by_any_number_of_creators(ledger):
@@ -454,7 +502,13 @@ def test_a_study_is_made_once_by_any_number_of_creators(ledger):
 
 @pytest.mark.parametrize(
     "name",
-    ["日本語 ☃", "a" * 255, "Digits", "digits "[:-1] + "_", "x'; drop table lrsearch_studies; --"],
+    [
+        "日本語 ☃",
+        "a" * 255,
+        "Digits",
+        "digits "[:-1] + "_",
+        "x'; drop table lrsearch_studies; --",
+    ],
 )
 def test_names_come_back_as_they_were_given(ledger, name):
     assert ledger.create_study(plan(name=name)).name == name
@@ -463,13 +517,16 @@ def test_names_come_back_as_they_were_given(ledger, name):
 
 def test_names_differ_by_case(ledger):
     assert (
-        ledger.create_study(plan(name="digits")).id != ledger.create_study(plan(name="DIGITS")).id
+        ledger.create_study(plan(name="digits")).id
+        != ledger.create_study(plan(name="DIGITS")).id
     )
 
 
 def test_another_definition_under_the_same_name_is_refused_naming_the_field(ledger):
     ledger.create_study(plan(fingerprint={"epochs": 3, "code": "a"}))
-    with pytest.raises(FingerprintMismatch, match="epochs: 3 in the study, 4 here") as caught:
+    with pytest.raises(
+        FingerprintMismatch, match="epochs: 3 in the study, 4 here"
+    ) as caught:
         ledger.create_study(plan(fingerprint={"epochs": 4, "code": "a"}))
     assert set(caught.value.differences) == {"epochs"}
 
@@ -498,9 +555,16 @@ print(ledger.create_study(plan(trials=3)).id)
 
 
 def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{OPENERS}", url]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path[:0] = {sys.path!r}\n{OPENERS}",
+        url,
+    ]
     started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(4)
     ]
     ended = [each.communicate(timeout=120) for each in started]
@@ -508,11 +572,17 @@ def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
     assert len({out for out, _ in ended}) == 1
 
 
-def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_process(new_database):
+def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_process(
+    new_database,
+):
     url = new_database("mariadb")
     made = open_ledger(url, create=True)
     note = "update lrsearch_alembic_version set version_num = '{}'"
-    with closing(made), made.database.engine.connect() as other, ThreadPoolExecutor() as threads:
+    with (
+        closing(made),
+        made.database.engine.connect() as other,
+        ThreadPoolExecutor() as threads,
+    ):
         other.execute(text(f"select get_lock('{schema._LOCK_NAME}', 60)"))
         other.execute(text(note.format("0001")))
         other.commit()  # as MariaDB does by itself
@@ -546,7 +616,9 @@ def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url)
     newer = text("update alembic_version set version_num = 'v9.9.9.a'")
     opened.database.transact(lambda tx: tx.execute(newer))
     opened.close()
-    with pytest.raises(SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"):
+    with pytest.raises(
+        SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"
+    ):
         open_ledger(url)
 
 
@@ -567,7 +639,7 @@ def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     opened.close()
 
 
-# -- curves, checkpoints, records ----------------------------------------------------------------------------------------------
+# -- curves, checkpoints, records ------------------------------------------------------
 
 
 def point(epoch, value=0.5):
@@ -585,7 +657,9 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     worker = add_worker(ledger, study)
     first = claim(ledger, study, worker)
-    assert not ledger.add_curves({(first.trial.id, 1): [point(1), point(2, 0.1), point(3, 0.1)]})
+    assert not ledger.add_curves(
+        {(first.trial.id, 1): [point(1), point(2, 0.1), point(3, 0.1)]}
+    )
     finish(ledger, first, status=Status.INTERRUPTED)
     second = claim(ledger, study, worker)
     assert not ledger.add_curves({(second.trial.id, 2): [point(2, 0.6)]})
@@ -595,7 +669,11 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
         (2, 0.6),
     ]
     [there] = ledger.rung_values(study.id, 2)
-    assert (there.value, there.origin, there.setting.optimizer) == (0.6, Origin.YOURS, "adam")
+    assert (there.value, there.origin, there.setting.optimizer) == (
+        0.6,
+        Origin.YOURS,
+        "adam",
+    )
 
 
 def test_one_read_has_a_rungs_values_and_how_the_trials_ended(ledger):
@@ -603,7 +681,9 @@ def test_one_read_has_a_rungs_values_and_how_the_trials_ended(ledger):
     worker, ends = add_worker(ledger, study), [*Status][:4]
     for status in ends:  # complete, diverged, pruned, failed
         held = claim(ledger, study, worker)
-        assert finish(ledger, held, value=0.7, status=status, points=[point(1, 0.4), point(2)])
+        assert finish(
+            ledger, held, value=0.7, status=status, points=[point(1, 0.4), point(2)]
+        )
     running = claim(ledger, study, worker)
     assert not ledger.add_curves({(running.trial.id, 1): [point(1, 0.3)]})
     there = ledger.rung_values(study.id, 1)
@@ -614,14 +694,20 @@ def test_one_read_has_a_rungs_values_and_how_the_trials_ended(ledger):
         TrialState.FAILED: (0.4, None),
         TrialState.RUNNING: (0.3, None),
     }
-    assert {each.trial_id for each in there} == {each.id for each in ledger.trials(study.id)}
+    assert {each.trial_id for each in there} == {
+        each.id for each in ledger.trials(study.id)
+    }
 
 
 def test_numbers_that_json_and_sql_do_not_know_are_kept_as_unknown(ledger):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     held = claim(ledger, study, add_worker(ledger, study))
-    wild = replace(point(1), value=float("nan"), logs={"loss": float("inf"), "mae": 1.0})
-    assert finish(ledger, held, value=float("inf"), points=[wild], status=Status.DIVERGED)
+    wild = replace(
+        point(1), value=float("nan"), logs={"loss": float("inf"), "mae": 1.0}
+    )
+    assert finish(
+        ledger, held, value=float("inf"), points=[wild], status=Status.DIVERGED
+    )
     trial = ledger.trials(study.id)[0]
     assert trial.value is None
     assert ledger.curve(trial.id)[0].logs == {"mae": 1.0}
@@ -661,10 +747,14 @@ def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledg
         " sha256 varchar(64) not null, size bigint not null, written_at double precision not null"
     )
     keys = "primary key (trial_id, attempt, epoch), foreign key (trial_id) references lrsearch_trials (id) on delete cascade"
-    migration = import_module("lrsearch.storage.migrations.versions.0004_checkpoints_within_epochs")
+    migration = import_module(
+        "lrsearch.storage.migrations.versions.0004_checkpoints_within_epochs"
+    )
     with ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("drop table lrsearch_checkpoints")
-        connection.exec_driver_sql(f"create table lrsearch_checkpoints ({columns}, {keys})")
+        connection.exec_driver_sql(
+            f"create table lrsearch_checkpoints ({columns}, {keys})"
+        )
         connection.exec_driver_sql(
             f"insert into lrsearch_checkpoints values ({trial}, 1, 5, 'p5', '0', 10, 0.0)"
         )
@@ -675,7 +765,9 @@ def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledg
         ):
             migration.upgrade()
     assert ledger.add_checkpoint(trial, checkpoint(5, 30))
-    assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [
+    assert [
+        (each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)
+    ] == [
         (5, 30, "p5-30"),
         (5, 0, "p5"),
     ]
@@ -684,13 +776,19 @@ def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledg
     assert ledger.checkpoints(trial) == []
 
 
-# -- Optuna's rows -------------------------------------------------------------------------------------------------------------
+# -- Optuna's rows ---------------------------------------------------------------------
 
 
 def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
     study = ledger.create_study(plan(trials=6, retest_seeds=0))
     worker = add_worker(ledger, study)
-    ends = [Status.COMPLETE, Status.DIVERGED, Status.PRUNED, Status.FAILED, Status.COMPLETE]
+    ends = [
+        Status.COMPLETE,
+        Status.DIVERGED,
+        Status.PRUNED,
+        Status.FAILED,
+        Status.COMPLETE,
+    ]
     for number, status in enumerate(ends):
         held = claim(ledger, study, worker)
         finish(
@@ -714,7 +812,10 @@ def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
     assert finish(ledger, running, value=0.9)
     Mirror(ledger).sync(study.id)
     assert (
-        optuna.load_study(study_name=study.name, storage=ledger.optuna_storage()).best_value == 0.9
+        optuna.load_study(
+            study_name=study.name, storage=ledger.optuna_storage()
+        ).best_value
+        == 0.9
     )
 
 
@@ -725,7 +826,9 @@ def test_two_mirrors_at_once_write_each_row_once(tables):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda each: Mirror(each).sync(study.id), ledgers))
     Mirror(ledgers[0]).sync(study.id)
-    theirs = optuna.load_study(study_name=study.name, storage=ledgers[0].optuna_storage())
+    theirs = optuna.load_study(
+        study_name=study.name, storage=ledgers[0].optuna_storage()
+    )
     assert [each.number for each in theirs.trials] == list(range(12))
     assert all(each.state.name == "COMPLETE" for each in theirs.trials)
     for each in ledgers:
@@ -737,7 +840,9 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("failpoint", ["made", "concluded", "settled"])
-def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, failpoint):
+def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(
+    clock, failpoint
+):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=3, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
@@ -758,7 +863,9 @@ def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, f
 RUNGS = 4  # of the learned stopping rule
 
 
-def test_a_trial_takes_at_most_45_statements_with_its_rungs_however_many_epochs_it_has(ledger):
+def test_a_trial_takes_at_most_45_statements_with_its_rungs_however_many_epochs_it_has(
+    ledger,
+):
     study = ledger.create_study(plan(trials=40, retest_seeds=0))
     worker = add_worker(ledger, study)
     mirror = Mirror(ledger)
@@ -767,7 +874,8 @@ def test_a_trial_takes_at_most_45_statements_with_its_rungs_however_many_epochs_
         "ours": ledger.database.engine,
         "optuna": ledger.optuna_storage().engine,
     }.items():
-        # A transaction's BEGIN is no statement on servers; on SQLite we send it ourselves.
+        # A transaction's BEGIN is no statement on servers; on SQLite we send it
+        # ourselves.
         def count(_connection, _cursor, statement, *_rest, name=name):
             counted.update([] if statement.startswith("BEGIN") else [name])
 
@@ -775,7 +883,8 @@ def test_a_trial_takes_at_most_45_statements_with_its_rungs_however_many_epochs_
 
     def one(epochs):
         before = counted.total()
-        ledger.trials(study.id, changed_since=10**9)  # what a worker reads before it samples
+        # what a worker reads before it samples
+        ledger.trials(study.id, changed_since=10**9)
         held = claim(ledger, study, worker)
         mirror.sync(study.id)
         for epoch in range(1, RUNGS + 1):  # what a worker asks where a trial is judged

@@ -1,5 +1,5 @@
-"""What is asked of a study: which state may follow which, and that a request whose answer was lost
-is served once.
+"""What is asked of a study: which state may follow which, and that a request whose
+answer was lost is served once.
 """
 
 from contextlib import closing, contextmanager
@@ -16,7 +16,7 @@ from lrsearch.values import Change, Status, StudyState
 pytestmark = pytest.mark.slow
 
 
-# -- states --------------------------------------------------------------------------------------------------------------------
+# -- states ----------------------------------------------------------------------------
 
 REQUESTS = (StudyState.OPEN, StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN)
 FOLLOWING = {  # with something left to train: what each request makes of each state
@@ -28,7 +28,12 @@ FOLLOWING = {  # with something left to train: what each request makes of each s
         StudyState.STOPPED,
         StudyState.BROKEN,
     ),
-    StudyState.BROKEN: (StudyState.OPEN, StudyState.BROKEN, StudyState.BROKEN, StudyState.BROKEN),
+    StudyState.BROKEN: (
+        StudyState.OPEN,
+        StudyState.BROKEN,
+        StudyState.BROKEN,
+        StudyState.BROKEN,
+    ),
     StudyState.FINISHED: (
         StudyState.OPEN,
         StudyState.FINISHED,
@@ -75,7 +80,9 @@ def test_a_draining_study_is_finished_by_its_last_trial(ledger, kind):
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-def test_a_retry_opens_a_broken_study_and_changes_nothing_where_nothing_failed(ledger, kind):
+def test_a_retry_opens_a_broken_study_and_changes_nothing_where_nothing_failed(
+    ledger, kind
+):
     study = ledger.create_study(plan(trials=3, retest_seeds=0))
     worker = add_worker(ledger, study)
     finish(ledger, claim(ledger, study, worker))
@@ -85,17 +92,20 @@ def test_a_retry_opens_a_broken_study_and_changes_nothing_where_nothing_failed(l
     finish(ledger, claim(ledger, study, worker), status=Status.FAILED)
     ledger.set_state(study.id, StudyState.BROKEN, reason="Traceback")
     assert ledger.retry_failed(study.id) == [2]
-    assert (ledger.study("toy").state, ledger.study("toy").reason) == (StudyState.OPEN, "")
+    assert (ledger.study("toy").state, ledger.study("toy").reason) == (
+        StudyState.OPEN,
+        "",
+    )
     assert train(ledger, study, worker) == [2, 3]
 
 
-# -- answers that are lost -------------------------------------------------------------------------------------------------------
+# -- answers that are lost -------------------------------------------------------------
 
 
 @pytest.fixture
 def lose_answer(ledger, monkeypatch):
-    """Makes the next commit arrive and its answer be lost, after which `meanwhile` happens before
-    the call is tried again.
+    """Makes the next commit arrive and its answer be lost, after which `meanwhile`
+    happens before the call is tried again.
     """
 
     def lose(meanwhile=lambda: None):
@@ -109,7 +119,10 @@ def lose_answer(ledger, monkeypatch):
             if self is engine and left and left.pop():
                 meanwhile()
                 raise exc.OperationalError(
-                    "commit", {}, Exception("the answer was lost"), connection_invalidated=True
+                    "commit",
+                    {},
+                    Exception("the answer was lost"),
+                    connection_invalidated=True,
                 )
 
         monkeypatch.setattr(type(engine), "begin", losing)
@@ -124,14 +137,18 @@ def test_a_worker_whose_entry_was_not_answered_is_entered_once(ledger, lose_answ
     assert [each.id for each in ledger.workers(study.id)] == [made]
 
 
-def test_an_extension_whose_answer_was_lost_adds_once_and_takes_nothing_back(ledger, lose_answer):
+def test_an_extension_whose_answer_was_lost_adds_once_and_takes_nothing_back(
+    ledger, lose_answer
+):
     study = ledger.create_study(plan(trials=10))
     lose_answer(lambda: ledger.extend(study.id, trials=5))
     assert ledger.extend(study.id, trials=3).trials == 18
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-def test_a_deadline_whose_answer_was_lost_counts_from_the_first_try(clock, kind, monkeypatch):
+def test_a_deadline_whose_answer_was_lost_counts_from_the_first_try(
+    clock, kind, monkeypatch
+):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=1.0))
     began, transact = clock.at, ledger.database.transact
@@ -143,7 +160,9 @@ def test_a_deadline_whose_answer_was_lost_counts_from_the_first_try(clock, kind,
         return transact(work, **options)
 
     monkeypatch.setattr(ledger.database, "transact", twice)
-    assert ledger.extend(study.id, timeout_seconds=100.0).deadline == pytest.approx(began + 100)
+    assert ledger.extend(study.id, timeout_seconds=100.0).deadline == pytest.approx(
+        began + 100
+    )
 
 
 def test_a_retry_whose_answer_was_lost_is_queued_once_and_told(ledger, lose_answer):
@@ -163,15 +182,24 @@ def test_retests_whose_plan_was_not_answered_are_told_as_new(ledger, lose_answer
     assert ledger.counts(study.id).retests == 1
 
 
-def test_retests_that_were_asked_for_and_not_answered_are_told_as_new(ledger, lose_answer):
+def test_retests_that_were_asked_for_and_not_answered_are_told_as_new(
+    ledger, lose_answer
+):
     study = ledger.create_study(plan(trials=2, retest_seeds=0))
     worker = add_worker(ledger, study)
     train(ledger, study, worker)
     assert ledger.study("toy").state is StudyState.FINISHED
-    asked = RetestsAsked(seeds=1, top=1, best=(Retest(parent=0, repeat=0, seed=1),), ended=2)
+    asked = RetestsAsked(
+        seeds=1, top=1, best=(Retest(parent=0, repeat=0, seed=1),), ended=2
+    )
     lose_answer()
     taken = ledger.ask_retests(study.id, asked)
-    assert (taken.over, taken.added, taken.waiting, taken.state) == (True, 1, 1, StudyState.OPEN)
+    assert (taken.over, taken.added, taken.waiting, taken.state) == (
+        True,
+        1,
+        1,
+        StudyState.OPEN,
+    )
     assert ledger.counts(study.id).retests == 1
     assert train(ledger, study, worker) == [0]
     assert ledger.study("toy").state is StudyState.FINISHED
@@ -184,14 +212,18 @@ def test_a_study_whose_making_was_not_answered_is_there_once(ledger, lose_answer
     assert len(ledger.trials(made.id)) == 2
 
 
-def test_a_stop_whose_answer_was_lost_does_not_undo_what_came_after(ledger, lose_answer):
+def test_a_stop_whose_answer_was_lost_does_not_undo_what_came_after(
+    ledger, lose_answer
+):
     study = ledger.create_study(plan())
     lose_answer(lambda: ledger.set_state(study.id, StudyState.OPEN))
     assert ledger.set_state(study.id, StudyState.STOPPED) is StudyState.STOPPED
     assert ledger.study("toy").state is StudyState.OPEN
 
 
-def test_a_deletion_whose_answers_are_lost_leaves_nothing_at_optuna(ledger, lose_answer):
+def test_a_deletion_whose_answers_are_lost_leaves_nothing_at_optuna(
+    ledger, lose_answer
+):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
     Mirror(ledger).sync(study.id)
@@ -213,26 +245,33 @@ def test_figures_whose_entry_was_not_answered_are_ones_own(ledger, lose_answer):
     assert ledger.note_calibration(study.id, "here/cpu/1", {"engine": "graph"})
 
 
-# -- changes of the definition ---------------------------------------------------------------------------------------------------
+# -- changes of the definition ---------------------------------------------------------
 
 
 def test_an_accepted_change_is_kept_and_trials_that_wait_begin_anew(ledger):
-    study = ledger.create_study(plan(trials=3, fingerprint={"version": 2, "code.model": "a"}))
+    study = ledger.create_study(
+        plan(trials=3, fingerprint={"version": 2, "code.model": "a"})
+    )
     worker = add_worker(ledger, study)
     held = claim(ledger, study, worker)
     ledger.add_checkpoint(held.trial.id, checkpoint())
     finish(ledger, held, status=Status.INTERRUPTED)
     for _ in range(2):
-        kept = ledger.record_changes(study.id, [Change(field="code.model", old="a", new="b")])
+        kept = ledger.record_changes(
+            study.id, [Change(field="code.model", old="a", new="b")]
+        )
     assert [(each.field, each.new, each.trials) for each in kept.changes] == [
         ("code.model", "b", 2)
     ]
     assert kept.fingerprint == {"version": 2, "code.model": "b"}
     assert ledger.checkpoints(held.trial.id) == []
-    assert ledger.create_study(plan(fingerprint={"version": 2, "code.model": "b"})).id == study.id
+    assert (
+        ledger.create_study(plan(fingerprint={"version": 2, "code.model": "b"})).id
+        == study.id
+    )
 
 
-# -- names that Optuna's tables cannot tell apart ------------------------------------------------------------------------------
+# -- names that Optuna's tables cannot tell apart --------------------------------------
 
 
 @pytest.mark.parametrize("other", ["digits", "Dïgits"])
@@ -244,8 +283,8 @@ def test_names_that_optunas_tables_take_for_one_are_refused(new_database, other)
         with pytest.raises(InvalidValue, match=r"'Digits'.*--name"):
             ledger.create_study(plan(name=other))
         assert [each.name for each in ledger.studies()] == ["Digits"]
-        # A database of 0.1.0 may hold two that share Optuna's study: to delete one leaves the
-        # other's rows.
+        # A database of 0.1.0 may hold two that share Optuna's study: to delete one
+        # leaves the other's rows.
         shared = f"update lrsearch_studies set optuna_study_id = {first.optuna_study_id}, name = 'digits' where id = {first.id}"
         ledger.database.transact(lambda tx: tx.execute(text(shared)))
         ledger.delete_study(first.id)

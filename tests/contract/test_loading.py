@@ -1,5 +1,5 @@
-"""A worker loads a study's data once, whoever inspects it; what a step of inspection may have moved
-on is loaded anew.
+"""A worker loads a study's data once, whoever inspects it; what a step of inspection
+may have moved on is loaded anew.
 """
 
 import subprocess
@@ -29,7 +29,9 @@ print([each for each in ("matplotlib", "sklearn", "scipy.stats") if each in sys.
 
 
 def datasets():
-    return tuple(tf.data.Dataset.from_tensor_slices(split).batch(BATCH) for split in data())
+    return tuple(
+        tf.data.Dataset.from_tensor_slices(split).batch(BATCH) for split in data()
+    )
 
 
 @pytest.mark.parametrize(("load", "times"), [(data, 1), (datasets, 2)])
@@ -53,9 +55,14 @@ def test_what_was_inspected_is_trained(load, times):
 
 def test_what_keras_imports_and_no_training_needs_is_put_off_and_still_there():
     """The suite's own processes put it off, as workers do (tests/conftest.py)."""
-    assert {"keras.wrappers", "keras.visualization", "keras.src.visualization"} <= set(EXTRAS)
+    assert {"keras.wrappers", "keras.visualization", "keras.src.visualization"} <= set(
+        EXTRAS
+    )
     assert all(each in sys.modules for each in EXTRAS[:3])
-    assert keras.wrappers.SKLearnClassifier.__module__ == "keras.src.wrappers.sklearn_wrapper"
+    assert (
+        keras.wrappers.SKLearnClassifier.__module__
+        == "keras.src.wrappers.sklearn_wrapper"
+    )
     assert keras.visualization.draw_bounding_boxes.__name__ == "draw_bounding_boxes"
 
 

@@ -42,17 +42,23 @@ def test_a_trial_leaves_no_gradient_in_tensorflows_registry_which_would_keep_its
     engine,
 ):
     before = set(ops.gradient_registry.list())
-    ends = World(spec(1), spec(2, yours=True)).run(create_engine(engine, open_study(definition())))
+    ends = World(spec(1), spec(2, yours=True)).run(
+        create_engine(engine, open_study(definition()))
+    )
     assert [each.status for each in ends] == ["complete", "complete"]
     assert set(ops.gradient_registry.list()) == before
 
 
 @pytest.mark.slow
 @pytest.mark.long
-# `fit` takes a second a trial, so it has fewer; what it once left behind were 3.2 MiB a trial: 37 %
-# over these hundred.
-@pytest.mark.parametrize(("engine", "trials"), [("vectorized", 500), ("graph", 500), ("fit", 150)])
-def test_memory_grows_by_less_than_five_percent_from_trial_50_on(engine, trials, tmp_path):
+# `fit` takes a second a trial, so it has fewer; what it once left behind were 3.2 MiB a
+# trial: 37 % over these hundred.
+@pytest.mark.parametrize(
+    ("engine", "trials"), [("vectorized", 500), ("graph", 500), ("fit", 150)]
+)
+def test_memory_grows_by_less_than_five_percent_from_trial_50_on(
+    engine, trials, tmp_path
+):
     file = tmp_path / "tiny.py"
     file.write_text(STUDY)
     # A process of its own: in this one, what other tests left free would hide a leak.

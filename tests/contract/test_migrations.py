@@ -29,7 +29,10 @@ def test_migrated_tables_are_those_of_the_code(url):
             "compare_type": False,
         }
         assert (
-            compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+            compare_metadata(
+                MigrationContext.configure(connection, opts=options), metadata
+            )
+            == []
         )
 
 

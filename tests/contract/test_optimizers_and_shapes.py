@@ -80,7 +80,9 @@ def test_rates_agree_with_the_reference_to_a_millionth_of_the_peak(schedule, tot
     places = np.unique(np.linspace(0, total - 1, 40).astype(int))
     made = build_schedule(chosen, total)
     got = np.array([float(made(place)) for place in places])
-    assert np.abs(got - rates(chosen, total)[places]).max() <= 1e-6 * chosen.learning_rate
+    assert (
+        np.abs(got - rates(chosen, total)[places]).max() <= 1e-6 * chosen.learning_rate
+    )
 
 
 @pytest.mark.parametrize("schedule", sorted(SHAPES))
@@ -101,7 +103,9 @@ def test_under_accumulation_the_schedule_counts_updates_and_not_batches():
         seen.append(float(made.learning_rate))
         made.apply(GRADIENTS, weights)
     assert seen == pytest.approx(np.repeat(rates(chosen, 3), 4), rel=1e-6)
-    assert numpy(weights[0]) == pytest.approx(0.5 - 0.1 * rates(chosen, 3).sum(), rel=1e-5)
+    assert numpy(weights[0]) == pytest.approx(
+        0.5 - 0.1 * rates(chosen, 3).sum(), rel=1e-5
+    )
 
 
 def test_an_independent_decay_shrinks_by_its_own_fraction_whatever_the_peak():
@@ -120,7 +124,8 @@ def test_an_independent_decay_shrinks_by_its_own_fraction_whatever_the_peak():
 
 
 @pytest.mark.parametrize(
-    "optimizer", sorted(name for name, row in OPTIMIZERS.items() if "weight_decay" in row.hyper)
+    "optimizer",
+    sorted(name for name, row in OPTIMIZERS.items() if "weight_decay" in row.hyper),
 )
 def test_a_decay_of_zero_is_none_whatever_keras_would_take(optimizer):
     chosen = replace(setting(optimizer), hyper={"weight_decay": 0.0})
@@ -130,7 +135,11 @@ def test_a_decay_of_zero_is_none_whatever_keras_would_take(optimizer):
 def test_muon_leaves_the_output_layer_to_adam():
     layers = keras.layers
     model = keras.Sequential(
-        [layers.Input((4,)), layers.Dense(8, name="hidden_1"), layers.Dense(3, name="hidden_11")]
+        [
+            layers.Input((4,)),
+            layers.Dense(8, name="hidden_1"),
+            layers.Dense(3, name="hidden_11"),
+        ]
     )
     made = build_optimizer(setting("muon"), 4, model=model)
     made.build(model.trainable_variables)
@@ -139,13 +148,17 @@ def test_muon_leaves_the_output_layer_to_adam():
         for variable in model.trainable_variables
         if made._should_use_adamw(variable)
     }
-    kernels = [each for each in model.trainable_variables if each.path.endswith("kernel")]
+    kernels = [
+        each for each in model.trainable_variables if each.path.endswith("kernel")
+    ]
     assert [made._should_use_adamw(each) for each in kernels] == [False, True]
     assert "hidden_11" in by_adam
 
 
 @pytest.mark.parametrize("last", [[], ["activation"], ["activation", "dropout"]])
-def test_muon_leaves_the_last_weights_out_also_where_layers_without_any_come_after_them(last):
+def test_muon_leaves_the_last_weights_out_also_where_layers_without_any_come_after_them(
+    last,
+):
     layers = keras.layers
     made = {
         "activation": lambda: layers.Activation("softmax"),
@@ -168,18 +181,27 @@ def test_muon_leaves_every_output_out_and_looks_into_models():
     layers = keras.layers
     inputs = keras.Input((4,))
     inner = keras.Sequential(
-        [layers.Input((4,)), layers.Dense(4, name="inside"), layers.Dense(4, name="inside_last")]
+        [
+            layers.Input((4,)),
+            layers.Dense(4, name="inside"),
+            layers.Dense(4, name="inside_last"),
+        ]
     )
     outputs = [
         layers.Dense(1, name="size")(inner(inputs)),
         inner(layers.Dense(4, name="before")(inputs)),
     ]
-    assert output_layers(keras.Model(inputs, outputs)) == ["(^|/)inside_last/", "(^|/)size/"]
+    assert output_layers(keras.Model(inputs, outputs)) == [
+        "(^|/)inside_last/",
+        "(^|/)size/",
+    ]
 
 
 def test_what_is_carried_from_the_users_optimizer_reaches_ours():
     made = build_optimizer(
-        setting("lion"), 4, carried={"clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}
+        setting("lion"),
+        4,
+        carried={"clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9},
     )
     assert (made.clipnorm, made.use_ema, made.ema_momentum) == (1.0, True, 0.9)
 

@@ -1,5 +1,5 @@
-"""Where memory runs out all the same, a trial is trained in another way, and its notes say so. The
-errors are played: they are what TensorFlow raises.
+"""Where memory runs out all the same, a trial is trained in another way, and its notes
+say so. The errors are played: they are what TensorFlow raises.
 """
 
 import pytest
@@ -22,7 +22,9 @@ def run_out(monkeypatch, owner, name, times):
     def method(self, *args):
         calls.append(name)
         if len(calls) <= times:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            raise tf.errors.ResourceExhaustedError(
+                None, None, "OOM when allocating tensor"
+            )
         return real(self, *args)
 
     monkeypatch.setattr(owner, name, method)
@@ -38,7 +40,9 @@ def test_rows_that_run_out_of_memory_are_trained_alone_and_say_so(monkeypatch):
     assert all(limits.ROWS_TOO_LARGE.reason in " ".join(each.notes) for each in ends)
     assert engine.width == 2
     [again] = World(spec(9, optimizer="sgd")).run(engine)
-    assert (again.engine, again.status) == ("vectorized", "complete"), "fewer rows are tried again"
+    assert (again.engine, again.status) == ("vectorized", "complete"), (
+        "fewer rows are tried again"
+    )
 
 
 @pytest.mark.parametrize(("times", "engine"), [(1, "graph"), (2, "fit")])
@@ -46,7 +50,9 @@ def test_a_graph_that_runs_out_of_memory_streams_its_data_and_then_leaves_it_to_
     monkeypatch, times, engine
 ):
     run_out(monkeypatch, GraphRun, "train", times)
-    [end] = World(spec(optimizer="sgd")).run(create_engine("graph", open_study(definition())))
+    [end] = World(spec(optimizer="sgd")).run(
+        create_engine("graph", open_study(definition()))
+    )
     assert (end.engine, end.status) == (engine, "complete")
     said = " ".join(end.notes)
     assert "its batches stream" in said
@@ -56,7 +62,9 @@ def test_a_graph_that_runs_out_of_memory_streams_its_data_and_then_leaves_it_to_
 def test_auto_chooses_one_trial_at_a_time_where_rows_would_not_fit(monkeypatch):
     full = DeviceMemory(used=100.0, peak=100.0, limit=200.0)
     monkeypatch.setattr(auto, "read_memory", lambda: full)
-    monkeypatch.setattr(VectorizedEngine, "stack", lambda *_: pytest.fail("rows were tried"))
+    monkeypatch.setattr(
+        VectorizedEngine, "stack", lambda *_: pytest.fail("rows were tried")
+    )
     engine = create_engine("auto", open_study(definition()))
     figures = engine.calibrate(None)
     assert (figures["engine"], figures["width"]) == ("graph", 1)

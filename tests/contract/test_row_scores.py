@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from engine_world import TRAINING_ENGINES, World, spec
-from row_worlds import BATCH, MEANS, OTHERS, TESTED, VALIDATED, Kind, numbers, regression
+from row_worlds import (
+    BATCH,
+    MEANS,
+    OTHERS,
+    TESTED,
+    VALIDATED,
+    Kind,
+    numbers,
+    regression,
+)
 
 from lrsearch.engine import create_engine, open_study, row_keeping
 from lrsearch.engine.compiling import fresh_model
@@ -17,7 +26,8 @@ from lrsearch.engine.training import keras_data
 from lrsearch.values import NO_ROW_SCORES, Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
-# What one keeper of rows does for all engines: `fit`, which traces every trial, is the long matrix.
+# What one keeper of rows does for all engines: `fit`, which traces every trial, is the
+# long matrix.
 most_engines = pytest.mark.parametrize(
     "engine",
     [
@@ -29,7 +39,9 @@ most_engines = pytest.mark.parametrize(
 rows_first = pytest.mark.parametrize(
     "engine",
     [
-        pytest.param(each, marks=() if each == "vectorized" else pytest.mark.slow_matrix)
+        pytest.param(
+            each, marks=() if each == "vectorized" else pytest.mark.slow_matrix
+        )
         for each in TRAINING_ENGINES
     ],
 )
@@ -45,7 +57,9 @@ def trained(engine, kind, *specs, world=None, **changes):
     definition = kind.definition(**changes)
     size = None if definition.batch_size is None else BATCH
     given = specs or (spec(),)
-    given = [replace(each, setting=replace(each.setting, batch_size=size)) for each in given]
+    given = [
+        replace(each, setting=replace(each.setting, batch_size=size)) for each in given
+    ]
     study = open_study(definition)
     return (world or World)(*given).run(create_engine(engine, study))
 
@@ -54,7 +68,7 @@ def by_split(outcome):
     return {each.split: each for each in outcome.row_scores}
 
 
-# -- what is measured ------------------------------------------------------------------------------
+# -- what is measured ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", MEANS)
@@ -72,7 +86,13 @@ def test_the_rows_mean_is_what_keras_evaluates(name):
     inputs, size = keras_data(split, BATCH)
     x, y, weight = keras.utils.unpack_x_y_sample_weight(inputs)
     logs = model.evaluate(
-        x, y, sample_weight=weight, batch_size=size, steps=steps, verbose=0, return_dict=True
+        x,
+        y,
+        sample_weight=weight,
+        batch_size=size,
+        steps=steps,
+        verbose=0,
+        return_dict=True,
     )
     logged = {f"val_{each}": value for each, value in logs.items()}
     assert found.mean() == pytest.approx(logged[kind.objective], rel=1e-5)
@@ -101,7 +121,8 @@ def test_targets_have_one_digest_in_arrays_and_in_batches_of_any_size():
     scorer = RowScorer(model, (x, y), "val_loss")
     weights = [each.numpy() for each in model.variables]
     same, *others, changed, reordered = (
-        scorer.measure(weights, check_split("validation", each), BATCH)[1] for each in splits
+        scorer.measure(weights, check_split("validation", each), BATCH)[1]
+        for each in splits
     )
     assert others == [same, same]
     assert len({same, changed, reordered}) == 3
@@ -116,7 +137,7 @@ def test_of_a_long_split_one_sample_is_kept_in_order():
     assert scores.values.mean() == pytest.approx(values.mean(), rel=0.03)
 
 
-# -- by every engine -------------------------------------------------------------------------------
+# -- by every engine -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,9 +153,13 @@ def test_engines_tell_the_same_rows_whose_mean_is_the_value(name):
     for engine in TRAINING_ENGINES:
         (outcome,) = trained(engine, kind, spec(test_split=True))
         rows = by_split(outcome)
-        assert outcome.notes == () or all(NO_ROW_SCORES not in each for each in outcome.notes)
+        assert outcome.notes == () or all(
+            NO_ROW_SCORES not in each for each in outcome.notes
+        )
         assert list(rows) == ["validation", "test"]
-        assert rows["validation"].values.mean() == pytest.approx(outcome.value, **FLOATS)
+        assert rows["validation"].values.mean() == pytest.approx(
+            outcome.value, **FLOATS
+        )
         logged = outcome.logs[kind.objective.replace("val_", "test_")]
         assert rows["test"].values.mean() == pytest.approx(logged, **FLOATS)
         assert rows["test"].rows == TESTED
@@ -165,12 +190,17 @@ FIRST_IS_BEST = replace(REGRESSION, direction="maximize")
 @rows_first
 def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
-    (outcome,) = trained(engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), **asked)
+    (outcome,) = trained(
+        engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), **asked
+    )
     assert outcome.best_epoch == 1, "else the last epoch's would do"
     rows = by_split(outcome)
     assert rows["validation"].values.mean() == pytest.approx(outcome.value, **FLOATS)
     (best,) = trained(
-        engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), epochs=outcome.best_epoch
+        engine,
+        FIRST_IS_BEST,
+        spec(schedule="constant", test_split=True),
+        epochs=outcome.best_epoch,
     )
     for split, scores in by_split(best).items():
         assert rows[split].values == pytest.approx(scores.values, **FLOATS)
@@ -184,20 +214,30 @@ def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
     (expected,) = whole.run(create_engine(engine, study))
     late = [each for each in whole.snapshots if each.epoch > expected.best_epoch]
     assert late, "a checkpoint after the best epoch"
-    (outcome,) = trained(engine, FIRST_IS_BEST, spec(test_split=True, resume=late[-1]), **asked)
+    (outcome,) = trained(
+        engine, FIRST_IS_BEST, spec(test_split=True, resume=late[-1]), **asked
+    )
     assert outcome.best_epoch == expected.best_epoch
     for one, other in zip(outcome.row_scores, expected.row_scores, strict=True):
-        assert (one.split, one.digest, one.rows) == (other.split, other.digest, other.rows)
+        assert (one.split, one.digest, one.rows) == (
+            other.split,
+            other.digest,
+            other.rows,
+        )
         assert np.array_equal(one.values, other.values)
 
 
 def test_a_checkpoint_of_an_earlier_version_leaves_a_note():
     asked = {"objective_epoch": "best", "epochs": 4}
     whole = World(spec(), keep=True)
-    (expected,) = whole.run(create_engine("graph", open_study(FIRST_IS_BEST.definition(**asked))))
+    (expected,) = whole.run(
+        create_engine("graph", open_study(FIRST_IS_BEST.definition(**asked)))
+    )
     old = next(each for each in whole.snapshots if each.epoch > expected.best_epoch)
     meta = {name: value for name, value in old.meta.items() if name != "rows"}
-    (outcome,) = trained("graph", FIRST_IS_BEST, spec(resume=replace(old, meta=meta)), **asked)
+    (outcome,) = trained(
+        "graph", FIRST_IS_BEST, spec(resume=replace(old, meta=meta)), **asked
+    )
     assert outcome.row_scores == ()
     assert any(each.startswith(NO_ROW_SCORES) for each in outcome.notes)
 
@@ -241,7 +281,9 @@ def test_averaged_weights_are_measured_where_they_are_validated(engine, optimize
     (outcome,) = trained(engine, kind, spec(optimizer=optimizer, test_split=True))
     rows = by_split(outcome)
     assert rows["validation"].values.mean() == pytest.approx(outcome.value, **FLOATS)
-    assert rows["test"].values.mean() == pytest.approx(outcome.logs["test_mae"], **FLOATS)
+    assert rows["test"].values.mean() == pytest.approx(
+        outcome.logs["test_mae"], **FLOATS
+    )
 
 
 def ema_model():
@@ -250,7 +292,7 @@ def ema_model():
     return model
 
 
-# -- what must not suffer --------------------------------------------------------------------------
+# -- what must not suffer --------------------------------------------------------------
 
 
 @most_engines
@@ -291,13 +333,20 @@ def test_only_complete_trials_are_measured(engine, monkeypatch):
         return World(*specs, verdicts={1: Verdict.PRUNE})
 
     (outcome,) = trained(engine, REGRESSION, world=world)
-    assert (outcome.status, outcome.row_scores, outcome.notes) == (Status.PRUNED, (), ())
+    assert (outcome.status, outcome.row_scores, outcome.notes) == (
+        Status.PRUNED,
+        (),
+        (),
+    )
     assert measured == []
 
 
 @most_engines
 def test_values_are_the_same_to_the_bit_without_row_scores(engine, monkeypatch):
-    kind = Kind(regression(lambda: keras.layers.Dropout(0.3), metrics=["mae"]), objective="val_mae")
+    kind = Kind(
+        regression(lambda: keras.layers.Dropout(0.3), metrics=["mae"]),
+        objective="val_mae",
+    )
     specs = [spec(number, seed=number) for number in (1, 2)]
     with_rows = trained(engine, kind, *specs)
     monkeypatch.setattr(row_keeping, "_find_scorer", _none)

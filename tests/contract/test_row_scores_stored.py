@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def scores(split="validation", rows=90):
-    values = np.random.default_rng(rows).gamma(1.0, 1.0, min(rows, 64)).astype(np.float32)
+    values = (
+        np.random.default_rng(rows).gamma(1.0, 1.0, min(rows, 64)).astype(np.float32)
+    )
     return RowScores(split=split, values=values, digest=f"of {split}", rows=rows)
 
 
@@ -63,7 +65,9 @@ def test_an_attempt_that_was_fenced_off_stores_none(ledger):
     assert again.trial.id == claimed.trial.id
     assert ledger.row_scores(study.id) == {}
     assert finish(ledger, again, scores(rows=70))
-    assert finish(ledger, again, scores(rows=70)), "its answer was lost, and it is told again"
+    assert finish(ledger, again, scores(rows=70)), (
+        "its answer was lost, and it is told again"
+    )
     assert ledger.row_scores(study.id)[again.trial.id]["validation"].rows == 70
 
 

@@ -1,5 +1,5 @@
-"""Study files in the situations that people report: each trains as plain Keras would, or is refused
-before its first trial.
+"""Study files in the situations that people report: each trains as plain Keras would,
+or is refused before its first trial.
 """
 
 import json
@@ -14,7 +14,17 @@ import scipy.sparse
 import tensorflow as tf
 from engine_world import BATCH, TRAINING_ENGINES, World, spec
 from keras import ops
-from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
+from plain_keras import (
+    X,
+    Y,
+    assert_plain,
+    dense,
+    inspected,
+    plain_fit,
+    split,
+    study,
+    trained,
+)
 
 from lrsearch.engine import check_same_start, create_engine, inspect_study, open_study
 from lrsearch.errors import FingerprintMismatch, InvalidValue
@@ -25,8 +35,8 @@ TRIAL = spec(optimizer="sgd")  # the optimizer that is traced soonest
 
 
 def but_for_fit(*engines):
-    """The engines, `fit` in the long matrix alone: plain Keras, which the tests compare with, trains
-    as it does.
+    """The engines, `fit` in the long matrix alone: plain Keras, which the tests compare
+    with, trains as it does.
     """
     marks = {"fit": pytest.mark.slow_matrix}
     return pytest.mark.parametrize(
@@ -49,20 +59,27 @@ class Worst(keras.metrics.Metric):
         return ops.copy(self.seen)
 
 
-# -- data ------------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------
 
 
 ARRAYS = {
     "float64": split(X.astype("float64"), Y.astype("float64")),
-    "float16, with float64 weights": split(X.astype("float16"), Y, np.linspace(0.5, 2.0, 40)),
-    "a tensor of float64": split(tf.constant(X, tf.float64), tf.constant(Y, tf.float64)),
-    "pandas": split(pd.DataFrame(X.astype("float64")), pd.Series(Y[:, 0].astype("float64"))),
+    "float16, with float64 weights": split(
+        X.astype("float16"), Y, np.linspace(0.5, 2.0, 40)
+    ),
+    "a tensor of float64": split(
+        tf.constant(X, tf.float64), tf.constant(Y, tf.float64)
+    ),
+    "pandas": split(
+        pd.DataFrame(X.astype("float64")), pd.Series(Y[:, 0].astype("float64"))
+    ),
     "whole numbers": split((10 * X).astype("int64"), Y.astype("float64")),
     "booleans": split(X > 0, Y),
 }
 
 
-# Every way into the arrays in every run: a cast up, weights, a frame, whole numbers, and rows.
+# Every way into the arrays in every run: a cast up, weights, a frame, whole numbers,
+# and rows.
 QUICK_ARRAYS = {"float16, with float64 weights", "pandas", "whole numbers"}
 
 
@@ -73,7 +90,9 @@ QUICK_ARRAYS = {"float16, with float64 weights", "pandas", "whole numbers"}
         pytest.param("float64", "fit", marks=pytest.mark.slow_matrix),
         *(
             pytest.param(
-                name, "graph", marks=() if name in QUICK_ARRAYS else pytest.mark.slow_matrix
+                name,
+                "graph",
+                marks=() if name in QUICK_ARRAYS else pytest.mark.slow_matrix,
             )
             for name in ARRAYS
         ),
@@ -132,7 +151,9 @@ TEXTS = np.array([WORDS[int(2 * a > 0) + 2 * int(b > 0)] for a, b in X[:, :2]], 
 
 def reader(shape):
     def build_model():
-        read = layers.TextVectorization(vocabulary=["up", "down", "and"], output_sequence_length=3)
+        read = layers.TextVectorization(
+            vocabulary=["up", "down", "and"], output_sequence_length=3
+        )
         model = keras.Sequential(
             [
                 keras.Input(shape, dtype="string"),
@@ -183,20 +204,26 @@ def test_texts_train_in_every_form_of_array(name):
 
 
 def test_the_data_of_a_study_that_0_1_0_made_has_the_digest_that_it_stored():
-    """Of "ended" in tests/fixtures/v0_1_0; arrays are digested as they are given, before floats
-    become floatx.
+    """Of "ended" in tests/fixtures/v0_1_0; arrays are digested as they are given,
+    before floats become floatx.
     """
     folder = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
-    with sqlite3.connect(f"file:{folder / 'studies.db'}?mode=ro&immutable=1", uri=True) as database:
+    with sqlite3.connect(
+        f"file:{folder / 'studies.db'}?mode=ro&immutable=1", uri=True
+    ) as database:
         [[plan]] = database.execute(
             "select plan from lrsearch_studies where name = 'ended'"
         ).fetchall()
     stored = json.loads(plan)["facts"]["fingerprint"]
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(240, 2)).astype("float32")
-    y = (np.sin(3 * x[:, :1]) + 0.1 * rng.normal(size=(240, 1)).astype("float32")).astype("float32")
+    y = (
+        np.sin(3 * x[:, :1]) + 0.1 * rng.normal(size=(240, 1)).astype("float32")
+    ).astype("float32")
     cuts = [slice(160), slice(160, 200), slice(200, None)]
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(8, "tanh"), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(8, "tanh"), layers.Dense(1)]
+    )
     model.compile(keras.optimizers.SGD(1e-2), "mse")
     here = inspect_study(
         study(
@@ -247,17 +274,21 @@ def test_gaps_in_targets_train_where_the_loss_leaves_them_out(engine):
     changed = study(build_model=dense(loss=known_mse), load_data=split(X, GAPS))
     loaded, facts = inspected(changed)
     assert any(
-        "y of the train split holds NaN or infinity in 8 rows" in note for note in facts.notes
+        "y of the train split holds NaN or infinity in 8 rows" in note
+        for note in facts.notes
     )
     [outcome] = World(TRIAL).run(create_engine(engine, loaded))
     assert_plain(outcome, plain_fit(changed, TRIAL)[1])
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "label"), [(X, GAPS, "y of the train"), (np.where(X > 2, np.nan, X), Y, "x of the ")]
+    ("x", "y", "label"),
+    [(X, GAPS, "y of the train"), (np.where(X > 2, np.nan, X), Y, "x of the ")],
 )
 def test_gaps_that_the_loss_does_not_cope_with_are_refused(x, y, label):
-    with pytest.raises(InvalidValue, match=label + ".*leave such entries out in the loss"):
+    with pytest.raises(
+        InvalidValue, match=label + ".*leave such entries out in the loss"
+    ):
         inspect_study(study(load_data=split(x, y)))
 
 
@@ -270,7 +301,9 @@ def in_twos():
 
 
 @pytest.mark.parametrize("engine", TRAINING_ENGINES)
-def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, in_twos):
+def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(
+    engine, in_twos
+):
     loaded, history = in_twos
     outcome = in_three_epochs(create_engine(engine, loaded))
     assert_plain(outcome, history)
@@ -291,7 +324,8 @@ def in_three_epochs(engine):
 def test_executions_that_do_not_divide_a_given_length_are_refused():
     def streams():
         return tuple(
-            tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat() for each in split(X, Y)()
+            tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat()
+            for each in split(X, Y)()
         )
 
     options = {
@@ -306,7 +340,7 @@ def test_executions_that_do_not_divide_a_given_length_are_refused():
         inspect_study(study(**options, steps_per_epoch=3, validation_steps=2))
 
 
-# -- models ----------------------------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------
 
 
 def on_a_base(make):
@@ -402,7 +436,9 @@ def test_what_would_train_on_from_trial_to_trial_is_refused(make, words):
 @but_for_fit("fit", "graph")
 def test_a_rate_that_is_a_function_trains(engine):
     rate = keras.Variable(2e-3, trainable=False)
-    changed = study(build_model=dense(optimizer=lambda: keras.optimizers.Adam(lambda: rate)))
+    changed = study(
+        build_model=dense(optimizer=lambda: keras.optimizers.Adam(lambda: rate))
+    )
     loaded, facts = inspected(changed)
     assert facts.yours.learning_rate == pytest.approx(2e-3)
     one = spec(1, optimizer="sgd")
@@ -415,7 +451,12 @@ def test_a_rate_that_is_a_function_trains(engine):
 def seeding():
     keras.utils.set_random_seed(42)
     model = keras.Sequential(
-        [keras.Input((5,)), layers.Dense(16, "relu"), layers.Dropout(0.5), layers.Dense(1)]
+        [
+            keras.Input((5,)),
+            layers.Dense(16, "relu"),
+            layers.Dropout(0.5),
+            layers.Dense(1),
+        ]
     )
     model.compile("adam", "mse")
     return model
@@ -430,8 +471,13 @@ def seeded():
 def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine, seeded):
     loaded, facts = seeded
     assert loaded.findings.fixed_seeds
-    assert any("every training begins with the same weights" in note for note in facts.notes)
-    three = [spec(number, seed=seed, optimizer="sgd") for number, seed in ((1, 7), (2, 7), (3, 8))]
+    assert any(
+        "every training begins with the same weights" in note for note in facts.notes
+    )
+    three = [
+        spec(number, seed=seed, optimizer="sgd")
+        for number, seed in ((1, 7), (2, 7), (3, 8))
+    ]
     one, again, other = World(*three).run(create_engine(engine, loaded))
     assert one.value == again.value
     assert one.value != other.value, "dropout is the trial's own"

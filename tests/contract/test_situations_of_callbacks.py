@@ -8,9 +8,25 @@ import numpy as np
 import pytest
 from engine_world import World, spec
 from keras import ops
-from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
+from plain_keras import (
+    X,
+    Y,
+    assert_plain,
+    dense,
+    inspected,
+    plain_fit,
+    split,
+    study,
+    trained,
+)
 
-from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
+from lrsearch.engine import (
+    LoadedStudy,
+    check_same_start,
+    create_engine,
+    inspect_study,
+    open_study,
+)
 from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
 from lrsearch.values import Status
 from lrsearch.worker.config import WorkerConfig
@@ -21,7 +37,7 @@ C = keras.callbacks
 ENGINES = ("fit", "graph")
 
 
-# -- callbacks -------------------------------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------
 
 
 class WarmUp(C.Callback):
@@ -42,7 +58,9 @@ class Reader(C.Callback):
 
 def function_of_epochs():
     callback = C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)
-    callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(callback, epoch)
+    callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(
+        callback, epoch
+    )
     return callback
 
 
@@ -60,12 +78,17 @@ def with_setter(setter):
 def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial(setter):
     _, loaded, facts = with_setter(setter)
     name = type(setter()).__name__
-    assert f"{name} taken out: it sets the rate, which is what is searched" in facts.notes
-    assert loaded.findings.rate_callbacks == (f"1:{name}",), "one that reads the rate stays"
+    assert (
+        f"{name} taken out: it sets the rate, which is what is searched" in facts.notes
+    )
+    assert loaded.findings.rate_callbacks == (f"1:{name}",), (
+        "one that reads the rate stays"
+    )
     assert "rate" in facts.metrics
 
 
-# Whatever sets the rate is taken out alike, once it is found (the test above finds each).
+# Whatever sets the rate is taken out alike, once it is found (the test above finds
+# each).
 @pytest.mark.parametrize(
     "setter",
     [
@@ -74,11 +97,16 @@ def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial(setter):
         pytest.param(function_of_epochs, marks=pytest.mark.slow_matrix),
     ],
 )
-def test_a_callback_that_sets_the_rate_is_taken_out_of_searched_trials_and_stays_in_yours(setter):
+def test_a_callback_that_sets_the_rate_is_taken_out_of_searched_trials_and_stays_in_yours(
+    setter,
+):
     changed, loaded, _ = with_setter(setter)
     specs = spec(1, optimizer="sgd"), spec(2, yours=True)
     searched, yours = World(*specs).run(create_engine("graph", loaded))
-    assert searched.status is yours.status is Status.COMPLETE, (searched.reason, yours.reason)
+    assert searched.status is yours.status is Status.COMPLETE, (
+        searched.reason,
+        yours.reason,
+    )
     history = plain_fit(changed, specs[1], callbacks=[Reader(), setter()])[1]
     assert_plain(yours, history)
 
@@ -97,7 +125,9 @@ RANKED = study(objective="val_rank", direction="maximize", callbacks=lambda: [Ra
 @pytest.fixture(scope="module")
 def ranked():
     """The study as it is after its inspection, and what plain Keras logs."""
-    return inspected(RANKED)[0], plain_fit(RANKED, spec(optimizer="sgd"), callbacks=[Rank()])[1]
+    return inspected(RANKED)[0], plain_fit(
+        RANKED, spec(optimizer="sgd"), callbacks=[Rank()]
+    )[1]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -110,7 +140,9 @@ def test_the_objective_may_be_what_a_callback_logs(engine, ranked):
 
 def test_an_objective_of_a_callback_needs_its_direction_and_its_name():
     with pytest.raises(InvalidValue, match="direction"):
-        inspect_study(study(objective="val_rank", direction=None, callbacks=lambda: [Rank()]))
+        inspect_study(
+            study(objective="val_rank", direction=None, callbacks=lambda: [Rank()])
+        )
     with pytest.raises(UnknownName, match="val_loss, val_rank"):
         inspect_study(study(objective="val_rang", callbacks=lambda: [Rank()]))
 
@@ -122,7 +154,11 @@ COIN = (WIDE[:, 0] + NOISE.normal(size=60) > 0).astype("float32")
 
 def overfits():
     model = keras.Sequential(
-        [keras.Input((20,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1, "sigmoid")]
+        [
+            keras.Input((20,)),
+            keras.layers.Dense(64, "relu"),
+            keras.layers.Dense(1, "sigmoid"),
+        ]
     )
     model.compile(keras.optimizers.Adam(2e-2), "binary_crossentropy")
     return model
@@ -167,17 +203,20 @@ KEPT = spec(yours=True, test_split=True)
 
 @cache
 def plainly_kept(callbacks):
-    """The study, and in plain Keras: the validation's loss and the test's of the weights that the
-    run keeps, and the last epoch's. Trained once for both engines.
+    """The study, and in plain Keras: the validation's loss and the test's of the
+    weights that the run keeps, and the last epoch's. Trained once for both engines.
     """
-    changed = study(build_model=overfits, load_data=thirds, epochs=10, callbacks=callbacks)
+    changed = study(
+        build_model=overfits, load_data=thirds, epochs=10, callbacks=callbacks
+    )
     model, history = plain_fit(changed, KEPT, callbacks=callbacks())
     _, validation, test = thirds()
     kept, tested = (model.evaluate(*part, verbose=0) for part in (validation, test))
     return changed, kept, tested, history["val_loss"][-1]
 
 
-# What an engine does of its own, evaluating the kept weights, is the same whoever put them back.
+# What an engine does of its own, evaluating the kept weights, is the same whoever put
+# them back.
 @pytest.mark.parametrize(
     ("callbacks", "engine"),
     [
@@ -201,18 +240,27 @@ def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
     assert "judged" in outcome.reason
 
 
-# The callback is taken out by the same function in every engine (attempt_start.keep_callbacks).
-@pytest.mark.parametrize("engine", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"])
-def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers(engine):
+# The callback is taken out by the same function in every engine
+# (attempt_start.keep_callbacks).
+@pytest.mark.parametrize(
+    "engine", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"]
+)
+def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers(
+    engine,
+):
     def mine():
         made = dense()()
         made.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9), "mse")
         return made
 
     trial = spec(optimizer="schedule_free_adamw", schedule="constant")
-    [plain] = World(trial).run(create_engine(engine, open_study(study(build_model=mine))))
+    [plain] = World(trial).run(
+        create_engine(engine, open_study(study(build_model=mine)))
+    )
     [swapped] = trained(
-        study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]), trial, engine=engine
+        study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]),
+        trial,
+        engine=engine,
     )
     assert swapped.logs == plain.logs
     assert any("SwapEMAWeights taken out" in note for note in swapped.notes)
@@ -240,7 +288,7 @@ def test_what_a_callback_swaps_for_a_validation_is_undone_before_our_average_is(
     assert swapped.logs["val_loss"] != plain.logs["val_loss"]
 
 
-# -- logs ------------------------------------------------------------------------------------------------------------------
+# -- logs ------------------------------------------------------------------------------
 
 
 class Confusion(keras.metrics.Metric):
@@ -264,13 +312,17 @@ class Says(C.Callback):
 
 @pytest.fixture(scope="module")
 def confused():
-    return inspected(study(build_model=dense(lambda: [Confusion()]), callbacks=lambda: [Says()]))
+    return inspected(
+        study(build_model=dense(lambda: [Confusion()]), callbacks=lambda: [Says()])
+    )
 
 
 @pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
 def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine, confused):
     loaded, facts = confused
-    assert "not kept, since it is no number: confusion, mood, val_confusion" in facts.notes
+    assert (
+        "not kept, since it is no number: confusion, mood, val_confusion" in facts.notes
+    )
     assert set(facts.metrics) == {"loss", "val_loss"}
     [outcome] = World(spec(optimizer="sgd")).run(create_engine(engine, loaded))
     assert outcome.status is Status.COMPLETE, outcome.traceback_text
@@ -289,8 +341,8 @@ def test_an_objective_that_is_no_number_is_refused():
 
 
 def undefined_until(epoch):
-    """A metric that is NaN as long as the model's outputs are near where they begin: as an F1 that
-    is 0/0.
+    """A metric that is NaN as long as the model's outputs are near where they begin: as
+    an F1 that is 0/0.
     """
 
     class Late(C.Callback):
@@ -305,7 +357,8 @@ def undefined_until(epoch):
     [
         ("fit", 2, "last", 0.7),
         ("graph", 9, "last", None),
-        # which epoch counts is in the books of an attempt: tests/unit/engine/test_attempt.py
+        # which epoch counts is in the books of an attempt:
+        # tests/unit/engine/test_attempt.py
         pytest.param("graph", 1, "best", 0.7, marks=pytest.mark.slow_matrix),
         pytest.param("fit", 9, "best", None, marks=pytest.mark.slow_matrix),
     ],
@@ -322,7 +375,7 @@ def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(
     assert ("no value: val_f1 was not finite" in outcome.reason) is (value is None)
 
 
-# -- workers ---------------------------------------------------------------------------------------------------------------
+# -- workers ---------------------------------------------------------------------------
 
 
 def drawn_anew(batch_size=8):
@@ -338,7 +391,8 @@ def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
     record = SimpleNamespace(name="mine", plan=plan, facts=facts, **recorded)
     config = WorkerConfig(storage="", study_file=None, checkpoints="", engine="fit")
     with pytest.raises(
-        FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"
+        FingerprintMismatch,
+        match=r"made from other data .*data.validation.*random_state",
     ):
         KerasLoader(config, changed).open(record)
 

@@ -1,5 +1,5 @@
-"""A model under tf.distribute.MirroredStrategy trains as on one device; under another strategy it
-is refused.
+"""A model under tf.distribute.MirroredStrategy trains as on one device; under another
+strategy it is refused.
 """
 
 import json
@@ -16,8 +16,8 @@ HERE = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def found():
-    """What a process of its own with two logical CPUs found: a process cannot change its devices
-    later.
+    """What a process of its own with two logical CPUs found: a process cannot change
+    its devices later.
     """
     paths = os.pathsep.join(
         [str(HERE.parent), str(HERE / "support"), os.environ.get("PYTHONPATH", "")]
@@ -30,7 +30,12 @@ def found():
     }
     command = [sys.executable, str(HERE / "support" / "mirrored.py")]
     ran = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     return json.loads(ran.stdout.splitlines()[-1])

@@ -30,7 +30,9 @@ def stored(tmp_path_factory):
             claimed = claim(ledger, study, worker)
             points = [point(number, epoch) for epoch in (1, 2, 3)]
             ended = {"status": Status.DIVERGED, "value": None} if number == 7 else {}
-            finish(ledger, claimed, points=points, **({"value": value_of(number)} | ended))
+            finish(
+                ledger, claimed, points=points, **({"value": value_of(number)} | ended)
+            )
         ledger.set_state(study.id, StudyState.DRAINING)
         return url, list(ledger.trials(study.id))
 
@@ -60,9 +62,14 @@ def send(url, place, **environment):
     return json.loads(done.stdout)["sent"][place]
 
 
-def test_tensorboard_reads_every_curve_and_a_second_call_sends_nothing(stored, tmp_path):
+def test_tensorboard_reads_every_curve_and_a_second_call_sends_nothing(
+    stored, tmp_path
+):
     url, trials = stored
-    assert (send(url, f"tensorboard={tmp_path}"), send(url, f"tensorboard={tmp_path}")) == (
+    assert (
+        send(url, f"tensorboard={tmp_path}"),
+        send(url, f"tensorboard={tmp_path}"),
+    ) == (
         TRIALS,
         0,
     )
@@ -76,7 +83,9 @@ def test_tensorboard_reads_every_curve_and_a_second_call_sends_nothing(stored, t
         rates = [event.value for event in read.Scalars("learning_rate")]
         assert rates == pytest.approx([0.1, 0.05, 0.1 / 3])
         values = [e.value for e in read.Scalars("value")] if each.has_value else []
-        assert values == pytest.approx([value_of(each.number)] if each.has_value else [])
+        assert values == pytest.approx(
+            [value_of(each.number)] if each.has_value else []
+        )
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, of SQLAlchemy
@@ -98,9 +107,15 @@ def test_mlflow_reads_every_run_with_setting_state_and_value(stored, tmp_path):
         assert float(run.params["learning_rate"]) == each.setting.learning_rate
         assert run.params["optimizer"] == each.setting.optimizer
         assert run.tags["lrsearch.state"] == each.state.value
-        assert run.metrics.get("value") == (value_of(each.number) if each.has_value else None)
+        assert run.metrics.get("value") == (
+            value_of(each.number) if each.has_value else None
+        )
     history = client.get_metric_history(runs["12"].info.run_id, "loss")
-    assert [(each.step, each.value) for each in history] == [(1, 12.125), (2, 12.25), (3, 12.375)]
+    assert [(each.step, each.value) for each in history] == [
+        (1, 12.125),
+        (2, 12.25),
+        (3, 12.375),
+    ]
 
 
 def test_wandbs_offline_files_hold_every_run_with_its_values(stored, tmp_path):
@@ -108,7 +123,10 @@ def test_wandbs_offline_files_hold_every_run_with_its_values(stored, tmp_path):
     offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path)}
     assert send(url, "wandb=project", **offline) == TRIALS
     assert send(url, "wandb=project", **offline) == 0, "those in the folder are known"
-    found = {config["training"]: (config, rows) for config, rows in map(scan, runs_in(tmp_path))}
+    found = {
+        config["training"]: (config, rows)
+        for config, rows in map(scan, runs_in(tmp_path))
+    }
     assert set(found) == {str(each.number) for each in trials}
     config, rows = found["12"]
     assert config["learning_rate"] == trials[12].setting.learning_rate
@@ -135,7 +153,9 @@ def scan(path):
         for item in record.run.config.update:
             config[item.key] = json.loads(item.value_json)
         if record.HasField("history"):
-            pairs = ((item.key or item.nested_key[0], item) for item in record.history.item)
+            pairs = (
+                (item.key or item.nested_key[0], item) for item in record.history.item
+            )
             rows.append({name: json.loads(item.value_json) for name, item in pairs})
     return config, rows
 
@@ -184,10 +204,14 @@ def test_a_tracker_that_is_away_gets_everything_once_it_is_back(tmp_path, monkey
         tracker = Recorder(failures=1)
         monkeypatch.setattr(Place, "open", lambda _self: tracker)
         sender = Sender(ledger, "toy", Place(kind="wandb", where="any"))
-        with pytest.raises(EnvironmentProblem, match=r"away.*lrsearch log toy --to wandb=any"):
+        with pytest.raises(
+            EnvironmentProblem, match=r"away.*lrsearch log toy --to wandb=any"
+        ):
             sender.send()
         sender.send()
-        assert [each.key for each in tracker.runs] == ["1"], "what it knows is not sent again"
+        assert [each.key for each in tracker.runs] == ["1"], (
+            "what it knows is not sent again"
+        )
         assert not sender.is_over()
         finish(ledger, claim(ledger, study, worker))
         ledger.claim(study.id, worker, lease_seconds=60.0)  # nothing is left: it ends
@@ -203,7 +227,9 @@ def test_a_tracker_that_is_not_known_is_refused(text):
         Place.parse(text)
 
 
-def test_a_tracker_whose_library_is_missing_is_refused_with_what_to_install(monkeypatch):
+def test_a_tracker_whose_library_is_missing_is_refused_with_what_to_install(
+    monkeypatch,
+):
     monkeypatch.setattr("lrsearch.trackers.places.find_spec", lambda _name: None)
     with pytest.raises(EnvironmentProblem, match=r"pip install 'lrsearch\[wandb\]'"):
         Place.parse("wandb=project")

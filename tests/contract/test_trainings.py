@@ -1,5 +1,5 @@
-"""A limit of trainings is met exactly, and what interruptions repeated is kept: on SQLite,
-PostgreSQL and MariaDB.
+"""A limit of trainings is met exactly, and what interruptions repeated is kept: on
+SQLite, PostgreSQL and MariaDB.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,11 @@ def test_a_plan_of_too_many_retests_is_cut_to_the_limit_whoever_plans(ledger):
     workers = [add_worker(ledger, study, slot=f"cpu:{n}") for n in range(3)]
     assert searched(ledger, study, workers[0]) == PlanRetests(room=None, exactly=6)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: ledger.plan_retests(study.id, wanted(0, 1, 2, 3)), range(3)))
+        list(
+            pool.map(
+                lambda _: ledger.plan_retests(study.id, wanted(0, 1, 2, 3)), range(3)
+            )
+        )
         list(pool.map(lambda worker: train(ledger, study, worker), workers))
     counts = ledger.counts(study.id)
     assert (counts.done, counts.retests, counts.retests_done) == (6, 6, 6)
@@ -63,7 +67,9 @@ def test_a_training_that_is_interrupted_or_lost_counts_once(clock):
     assert len(ledger.trials(study.id)) == 2
 
 
-def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_limit(ledger):
+def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_limit(
+    ledger,
+):
     study = ledger.create_study(limited())
     worker = add_worker(ledger, study)
     searched(ledger, study, worker)
@@ -71,7 +77,10 @@ def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_
     train(ledger, study, worker)
     totals = [
         (each.trials, each.trainings)
-        for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))
+        for each in (
+            ledger.extend(study.id, trainings=12),
+            ledger.extend(study.id, trials=1),
+        )
     ]
     assert totals == [(16, 24), (17, 25)]
     ledger.set_budget(study.id, trainings=25)
@@ -124,7 +133,8 @@ def test_epochs_that_are_trained_once_more_are_counted_and_so_is_the_time_after_
     first = claim(ledger, study, worker)
     pair = (first.trial.id, first.attempt)
     ledger.add_curves({pair: [point(1), point(2)]})
-    ledger.add_curves({pair: [point(2)]})  # the same once more, its answer having been lost
+    # the same once more, its answer having been lost
+    ledger.add_curves({pair: [point(2)]})
     clock.set(20)
     ledger.add_checkpoint(first.trial.id, checkpoint())
     clock.set(10)
@@ -145,7 +155,9 @@ def test_the_migration_can_be_run_again_where_it_was_cut_short(url):
     )
     with closing(open_ledger(url, create=True)) as ledger:
         with ledger.database.engine.begin() as connection:
-            connection.exec_driver_sql("alter table lrsearch_trials drop column repeated_epochs")
+            connection.exec_driver_sql(
+                "alter table lrsearch_trials drop column repeated_epochs"
+            )
         with (
             ledger.database.engine.begin() as connection,
             Operations.context(MigrationContext.configure(connection)),

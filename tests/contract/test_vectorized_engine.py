@@ -1,12 +1,22 @@
-"""The vectorized engine trains many trials at once as the graph engine trains each, and hands over
-what cannot be a row.
+"""The vectorized engine trains many trials at once as the graph engine trains each, and
+hands over what cannot be a row.
 """
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, normed, spec
+from engine_world import (
+    BATCH,
+    EPOCHS,
+    World,
+    all_at_once,
+    data,
+    definition,
+    model,
+    normed,
+    spec,
+)
 
 from lrsearch import SearchSpace
 from lrsearch.engine import AutoEngine, GraphEngine, VectorizedEngine, open_study
@@ -41,7 +51,11 @@ def plain(trial_id, **changes):
 
 def with_hyper(trial_id, optimizer, **hyper):
     made = Setting(
-        optimizer=optimizer, learning_rate=1e-2, schedule="constant", batch_size=BATCH, hyper=hyper
+        optimizer=optimizer,
+        learning_rate=1e-2,
+        schedule="constant",
+        batch_size=BATCH,
+        hyper=hyper,
     )
     return spec(trial_id, seed=trial_id, setting=made)
 
@@ -68,17 +82,23 @@ def assert_alike(ours, theirs, *, engine="vectorized"):
 def both(*specs, **fields):
     """Outcomes of the same specs by `vectorized` and by `graph`."""
     loaded = open_study(definition(**fields))
-    return [World(*specs).run(engine(loaded)) for engine in (VectorizedEngine, GraphEngine)]
+    return [
+        World(*specs).run(engine(loaded)) for engine in (VectorizedEngine, GraphEngine)
+    ]
 
 
-# -- the same training ---------------------------------------------------------------------------------------------------------
+# -- the same training -----------------------------------------------------------------
 
 
-@pytest.mark.slow_matrix  # tests/contract/test_equality.py trains all optimizers' rows together
-def test_different_optimizers_train_beside_each_other_as_they_do_alone(vectorized, graph):
+# tests/contract/test_equality.py trains all optimizers' rows together
+@pytest.mark.slow_matrix
+def test_different_optimizers_train_beside_each_other_as_they_do_alone(
+    vectorized, graph
+):
     names = [name for name in MIXED if has(name)]
     specs = [
-        spec(number, optimizer=name, seed=number, rate=3e-3) for number, name in enumerate(names)
+        spec(number, optimizer=name, seed=number, rate=3e-3)
+        for number, name in enumerate(names)
     ]
     assert_alike(World(*specs).run(vectorized), World(*specs).run(graph))
 
@@ -99,7 +119,9 @@ def test_accumulation_clipping_averages_and_class_weights_reach_every_row():
 def test_several_inputs_and_outputs_and_sample_weights_are_rows_too():
     def mine():
         left, right = keras.Input((5,), name="left"), keras.Input((5,), name="right")
-        joined = keras.layers.Concatenate()([keras.layers.Dense(4, "relu")(left), right])
+        joined = keras.layers.Concatenate()(
+            [keras.layers.Dense(4, "relu")(left), right]
+        )
         made = keras.Model(
             {"left": left, "right": right},
             [keras.layers.Dense(1, name=name)(joined) for name in ("one", "two")],
@@ -130,8 +152,8 @@ def test_searched_hyperparameters_are_columns_of_one_family():
         with_hyper(3, "momentum", momentum=0.6), with_hyper(4, "momentum", momentum=0.9),
     ]  # fmt: skip
     engine = VectorizedEngine(loaded)
-    # A column whose rows had all the first one's number, or all the last one's, would show in the
-    # two in the middle; `graph` traces each setting anew.
+    # A column whose rows had all the first one's number, or all the last one's, would
+    # show in the two in the middle; `graph` traces each setting anew.
     rows = World(*specs).run(engine)
     assert sorted((each.trial_id, each.status) for each in rows) == [
         (number, Status.COMPLETE) for number in (1, 2, 3, 4)
@@ -145,12 +167,16 @@ class Noise(keras.layers.Layer):
     """Draws from Keras' global generator, whose state is a trial's own."""
 
     def call(self, x, training=False):
-        return x + keras.random.normal(keras.ops.shape(x), stddev=0.3) if training else x
+        return (
+            x + keras.random.normal(keras.ops.shape(x), stddev=0.3) if training else x
+        )
 
 
 def test_rows_that_join_together_draw_each_from_its_own_seed():
     def mine():
-        made = keras.Sequential([keras.layers.Input((5,)), Noise(), keras.layers.Dense(1)])
+        made = keras.Sequential(
+            [keras.layers.Input((5,)), Noise(), keras.layers.Dense(1)]
+        )
         made.compile("sgd", "mse", metrics=["mae"])
         return made
 
@@ -172,18 +198,22 @@ def test_a_retest_on_a_dataset_is_trained_alone():
         return train, validation, tf.data.Dataset.from_tensor_slices(test).batch(BATCH)
 
     specs = [plain(1), plain(2, seed=3, test_split=True)]
-    outcomes = by_id(World(*specs).run(VectorizedEngine(open_study(definition(load_data=load)))))
+    outcomes = by_id(
+        World(*specs).run(VectorizedEngine(open_study(definition(load_data=load))))
+    )
     assert (outcomes[1].engine, outcomes[2].engine) == ("vectorized", "graph")
     assert "dataset" in outcomes[2].notes[0]
     assert "test_mae" in outcomes[2].logs
 
 
-# -- rows come and go ----------------------------------------------------------------------------------------------------------
+# -- rows come and go ------------------------------------------------------------------
 
 
 def test_a_row_that_ends_is_filled_again_at_the_next_epoch(vectorized):
     vectorized.width = 2
-    world = World(*(spec(number, seed=number) for number in range(5)), verdicts={1: Verdict.PRUNE})
+    world = World(
+        *(spec(number, seed=number) for number in range(5)), verdicts={1: Verdict.PRUNE}
+    )
     outcomes = world.run(vectorized)
     vectorized.width = 16
     assert sorted(each.trial_id for each in outcomes) == [0, 1, 2, 3, 4]
@@ -225,31 +255,43 @@ def test_a_neighbour_that_diverges_changes_nothing(vectorized):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        *(pytest.param(each, marks=pytest.mark.slow_matrix) for each in ("adam", "nadam")),
+        *(
+            pytest.param(each, marks=pytest.mark.slow_matrix)
+            for each in ("adam", "nadam")
+        ),
         "schedule_free_adamw",  # whose state is the largest
     ],
 )
-def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(vectorized, graph, optimizer):
+def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(
+    vectorized, graph, optimizer
+):
     if not has(optimizer):
         pytest.skip("not in this Keras")
     for first, second in ((graph, vectorized), (vectorized, graph)):
         whole = World(spec(optimizer=optimizer), keep=True)
         [alone] = whole.run(first)
-        [again] = World(spec(attempt=2, resume=whole.snapshots[1], optimizer=optimizer)).run(second)
+        [again] = World(
+            spec(attempt=2, resume=whole.snapshots[1], optimizer=optimizer)
+        ).run(second)
         assert again.engine == second.name
         assert again.value == pytest.approx(alone.value, rel=2e-4)
 
 
 def test_each_batch_size_has_a_stack_of_its_own():
     loaded = open_study(definition(batch_size=[4, 8]))
-    small = Setting(optimizer="sgd", learning_rate=1e-2, schedule="constant", batch_size=4)
+    small = Setting(
+        optimizer="sgd", learning_rate=1e-2, schedule="constant", batch_size=4
+    )
     specs = [plain(1), spec(2, setting=small), plain(3, seed=9)]
     assert_alike(
-        World(*specs).run(VectorizedEngine(loaded)), World(*specs).run(GraphEngine(loaded))
+        World(*specs).run(VectorizedEngine(loaded)),
+        World(*specs).run(GraphEngine(loaded)),
     )
 
 
-def test_an_attempt_whose_worker_was_lost_before_trains_with_nobody_beside_it(vectorized):
+def test_an_attempt_whose_worker_was_lost_before_trains_with_nobody_beside_it(
+    vectorized,
+):
     world = World(spec(1), spec(2, seed=8, alone=True), spec(3, seed=9))
     outcomes = world.run(vectorized)
     assert [(each.trial_id, each.engine) for each in outcomes] == [
@@ -257,7 +299,9 @@ def test_an_attempt_whose_worker_was_lost_before_trains_with_nobody_beside_it(ve
         (2, "graph"),
         (3, "vectorized"),
     ]
-    assert [each.trial_id for each in world.ends] == [1] * EPOCHS + [2] * EPOCHS + [3] * EPOCHS
+    assert [each.trial_id for each in world.ends] == [1] * EPOCHS + [2] * EPOCHS + [
+        3
+    ] * EPOCHS
     assert "lost before" in outcomes[1].notes[0]
 
 
@@ -273,11 +317,13 @@ def test_a_source_that_has_nothing_is_not_asked_in_every_epoch(vectorized):
     assert asked[2:] == [EPOCHS], "again when its row has ended"
 
 
-# -- what cannot be a row --------------------------------------------------------------------------------------------------------
+# -- what cannot be a row --------------------------------------------------------------
 
 
 def test_what_cannot_be_a_row_is_trained_alone_with_the_reason(vectorized):
-    outcomes = by_id(World(spec(1, yours=True), spec(2, optimizer="lamb"), spec(3)).run(vectorized))
+    outcomes = by_id(
+        World(spec(1, yours=True), spec(2, optimizer="lamb"), spec(3)).run(vectorized)
+    )
     assert {number: each.engine for number, each in outcomes.items()} == {
         1: "graph",
         2: "graph",
@@ -338,7 +384,9 @@ class MonteCarlo(keras.layers.Dropout):
 
 
 def noisy_always():
-    made = keras.Sequential([keras.layers.Input((5,)), MonteCarlo(0.5), keras.layers.Dense(1)])
+    made = keras.Sequential(
+        [keras.layers.Input((5,)), MonteCarlo(0.5), keras.layers.Dense(1)]
+    )
     made.compile("sgd", "mse", metrics=["mae"])
     return made
 
@@ -377,15 +425,17 @@ NO_ROWS = {
     "spectral": ({"build_model": normalised_by_itself}, "sets trained weights itself"),
     "metrics": ({"build_model": own_metrics}, "compute_metrics"),
 }
-# What the model says before it is traced, what its callbacks say, and what its trace shows. That
-# the table of limits finds each is in tests/unit/engine/test_limits.py.
+# What the model says before it is traced, what its callbacks say, and what its trace
+# shows. That the table of limits finds each is in tests/unit/engine/test_limits.py.
 FOUND_APART = {"embedding", "train_step", "callbacks", "noise"}
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        pytest.param(*each, id=name, marks=() if name in FOUND_APART else pytest.mark.slow_matrix)
+        pytest.param(
+            *each, id=name, marks=() if name in FOUND_APART else pytest.mark.slow_matrix
+        )
         for name, each in NO_ROWS.items()
     ],
 )
@@ -397,14 +447,18 @@ def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reaso
         (1, Status.COMPLETE),
         (2, Status.COMPLETE),
     ]
-    assert all(each.engine != "vectorized" and reason in each.notes[0] for each in outcomes)
+    assert all(
+        each.engine != "vectorized" and reason in each.notes[0] for each in outcomes
+    )
 
 
 # What fails in training is held within an epoch below, too.
 @pytest.mark.parametrize(
     "place", ["_open", "_join", pytest.param("_train", marks=pytest.mark.slow_matrix)]
 )
-def test_a_stack_that_fails_leaves_no_trial_out_and_none_with_anothers_seed(monkeypatch, place):
+def test_a_stack_that_fails_leaves_no_trial_out_and_none_with_anothers_seed(
+    monkeypatch, place
+):
     from lrsearch.engine.stack import Stack
 
     called, passes = [], getattr(Stack, place)
@@ -416,10 +470,15 @@ def test_a_stack_that_fails_leaves_no_trial_out_and_none_with_anothers_seed(monk
         return passes(*arguments)
 
     monkeypatch.setattr(Stack, place, breaks)
-    loaded, specs = open_study(definition()), [plain(number, seed=number) for number in range(5)]
+    loaded, specs = (
+        open_study(definition()),
+        [plain(number, seed=number) for number in range(5)],
+    )
     outcomes = World(*specs).run(VectorizedEngine(loaded, width=2))
     assert_alike(outcomes, World(*specs).run(GraphEngine(loaded)), engine="graph")
-    assert len({each.value for each in outcomes}) == len(specs), "every seed has its own masks"
+    assert len({each.value for each in outcomes}) == len(specs), (
+        "every seed has its own masks"
+    )
     assert len(called) == (2 if place == "_open" else 1), "the stack is tried once"
 
 
@@ -436,7 +495,9 @@ def test_more_trials_than_rows_that_no_stack_takes_are_trained_all_the_same():
 @pytest.mark.parametrize(
     "place", ["Family", pytest.param("select_rows", marks=pytest.mark.slow_matrix)]
 )
-def test_timing_that_fails_leaves_no_row_and_no_trial_with_anothers_optimizer(monkeypatch, place):
+def test_timing_that_fails_leaves_no_row_and_no_trial_with_anothers_optimizer(
+    monkeypatch, place
+):
     from lrsearch.engine import stack
 
     called, passes = [], getattr(stack, place)
@@ -454,7 +515,9 @@ def test_timing_that_fails_leaves_no_row_and_no_trial_with_anothers_optimizer(mo
         assert not engine.time_steps()
     specs = [
         spec(number, setting=setting)
-        for number, setting in enumerate(reversed(loaded.definition.effective_space().references()))
+        for number, setting in enumerate(
+            reversed(loaded.definition.effective_space().references())
+        )
     ]
     assert_alike(World(*specs).run(engine), World(*specs).run(GraphEngine(loaded)))
 
@@ -466,7 +529,9 @@ def test_a_failure_in_the_middle_of_an_epoch_trains_every_row_alone(monkeypatch)
         raise ValueError("no such operation")
 
     monkeypatch.setattr(StackedProgram, "end_epoch", broken)
-    outcomes = World(plain(1), plain(2, seed=8)).run(VectorizedEngine(open_study(definition())))
+    outcomes = World(plain(1), plain(2, seed=8)).run(
+        VectorizedEngine(open_study(definition()))
+    )
     assert [(each.trial_id, each.engine, each.status) for each in outcomes] == [
         (1, "graph", Status.COMPLETE), (2, "graph", Status.COMPLETE)
     ]  # fmt: skip
@@ -481,7 +546,7 @@ def test_rows_train_where_it_is_keras_that_chooses_xla_as_it_does_on_a_gpu(monke
     assert outcome.engine == "vectorized"
 
 
-# -- auto ------------------------------------------------------------------------------------------------------------------------
+# -- auto ------------------------------------------------------------------------------
 
 
 def test_auto_measures_once_says_why_and_trains_with_what_it_chose():
@@ -506,6 +571,8 @@ def test_auto_takes_figures_that_are_known():
 
 
 def test_auto_says_why_a_study_trains_one_at_a_time():
-    figures = AutoEngine(open_study(definition(build_model=custom_step))).calibrate(None)
+    figures = AutoEngine(open_study(definition(build_model=custom_step))).calibrate(
+        None
+    )
     assert figures["engine"] == "graph"
     assert "train_step" in figures["reason"]

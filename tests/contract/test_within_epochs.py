@@ -1,5 +1,5 @@
-"""A trial that is stopped within an epoch goes on at the very update, and ends as if it had not
-been stopped.
+"""A trial that is stopped within an epoch goes on at the very update, and ends as if it
+had not been stopped.
 """
 
 import shutil
@@ -14,9 +14,26 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, normed, spec
+from engine_world import (
+    BATCH,
+    EPOCHS,
+    World,
+    all_at_once,
+    data,
+    definition,
+    model,
+    normed,
+    spec,
+)
 
-from lrsearch.engine import attempt, create_engine, open_study, program, resuming, training
+from lrsearch.engine import (
+    attempt,
+    create_engine,
+    open_study,
+    program,
+    resuming,
+    training,
+)
 from lrsearch.storage import open_ledger
 from lrsearch.storage.schema import migrate_database
 from lrsearch.values import Status, TrialSpec, Verdict
@@ -53,7 +70,9 @@ def whole(engines):
             patched.setattr(
                 training,
                 "take_arrays",
-                lambda *given, **named: world.snapshots.append(1) or real(*given, **named),
+                lambda *given, **named: (
+                    world.snapshots.append(1) or real(*given, **named)
+                ),
             )
             [world.outcome] = world.run(engines[name])
         return world
@@ -154,7 +173,9 @@ def test_arrays_go_on_at_the_very_update(engines, whole, interrupted, name, case
     assert [each.logs for each in resumed.ends] == [
         each.logs for each in without.ends[place[0] :]
     ], "the running means, too"
-    assert [each.rate for each in resumed.ends] == [each.rate for each in without.ends[place[0] :]]
+    assert [each.rate for each in resumed.ends] == [
+        each.rate for each in without.ends[place[0] :]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -175,12 +196,14 @@ def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(
     [again] = resumed.run(engine)
     assert_same(again, alone)
     assert resumed.progress[0].step >= taken.step
-    assert [each.logs for each in resumed.ends] == [each.logs for each in without.ends[2:]]
+    assert [each.logs for each in resumed.ends] == [
+        each.logs for each in without.ends[2:]
+    ]
 
 
 def _in_validation(engine, asked):
-    """A whole run, its outcome, and the snapshot that is offered last before the third epoch's
-    end: in the middle of its validation.
+    """A whole run, its outcome, and the snapshot that is offered last before the third
+    epoch's end: in the middle of its validation.
     """
 
     class Last(World):
@@ -190,7 +213,9 @@ def _in_validation(engine, asked):
 
     world = Last(asked)
     [outcome] = world.run(engine)
-    assert len(world.snapshots) > 1, "one after the last batch, others in the validation"
+    assert len(world.snapshots) > 1, (
+        "one after the last batch, others in the validation"
+    )
     return world, outcome, world.snapshots[-1]
 
 
@@ -205,13 +230,19 @@ def test_a_checkpoint_within_an_epoch_of_one_engine_is_resumed_by_the_other(
     assert again.steps == alone.steps
 
 
-def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph(engines, whole, interrupted):
-    [again] = World(spec(attempt=2, resume=interrupted("graph"))).run(engines["vectorized"])
+def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph(
+    engines, whole, interrupted
+):
+    [again] = World(spec(attempt=2, resume=interrupted("graph"))).run(
+        engines["vectorized"]
+    )
     assert_same(again, whole("graph").outcome)
     assert "trained alone: its checkpoint stands within an epoch" in again.notes
 
 
-def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engines, whole):
+def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(
+    engines, whole
+):
     vectorized, alone = engines["vectorized"], whole("vectorized").outcome
 
     class Within(World):
@@ -275,7 +306,9 @@ def test_callbacks_of_batches_see_the_epochs_own_numbers(interrupted):
 def test_several_steps_an_execution_go_on_after_a_whole_execution():
     def build_model():
         made = model()
-        made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"], steps_per_execution=2)
+        made.compile(
+            keras.optimizers.Adam(1e-2), "mse", metrics=["mae"], steps_per_execution=2
+        )
         return made
 
     fields = {"build_model": build_model, "steps_per_epoch": 4}
@@ -300,7 +333,10 @@ def test_what_a_step_of_the_users_own_logs_is_logged_where_only_the_validation_w
             return self.dense(x)
 
         def train_step(self, given):
-            return {**super().train_step(given), "mine": keras.ops.sum(self.dense.kernel)}
+            return {
+                **super().train_step(given),
+                "mine": keras.ops.sum(self.dense.kernel),
+            }
 
     def build_model():
         made = Own()
@@ -315,18 +351,24 @@ def test_what_a_step_of_the_users_own_logs_is_logged_where_only_the_validation_w
         assert "mine" in again.logs
 
 
-# -- datasets ----------------------------------------------------------------------------------------------------------
+# -- datasets --------------------------------------------------------------------------
 
 
 def shuffled(seed=3):
     (x, y), validation, test = data()
-    made = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(37, seed=seed).batch(BATCH)
+    made = (
+        tf.data.Dataset.from_tensor_slices((x, y)).shuffle(37, seed=seed).batch(BATCH)
+    )
     return made, validation, test
 
 
 def repeated():
     (x, y), validation, test = data()
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH).repeat(), validation, test
+    return (
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH).repeat(),
+        validation,
+        test,
+    )
 
 
 def generated():
@@ -375,8 +417,8 @@ def stopped_stream(engine, place):
 
 
 def whole_and_taken(name, engine_of_run, place):
-    """The outcome of a whole run, and a checkpoint of a place: of a run by `graph` that is
-    interrupted there; of the whole run itself by `fit`, which traces every run anew.
+    """The outcome of a whole run, and a checkpoint of a place: of a run by `graph` that
+    is interrupted there; of the whole run itself by `fit`, which traces every run anew.
     """
     if name == "graph":
         [alone] = World(free()).run(engine_of_run())
@@ -388,26 +430,36 @@ def whole_and_taken(name, engine_of_run, place):
 
 @pytest.mark.parametrize(("name", "place"), [("fit", (1, 3)), ("graph", (2, 0))])
 def test_a_datasets_iterator_goes_on_where_it_stood(fresh, name, place):
-    alone, taken = whole_and_taken(name, lambda: fresh(name, repeated, steps_per_epoch=4), place)
-    [again] = World(free(attempt=2, resume=taken)).run(fresh(name, repeated, steps_per_epoch=4))
+    alone, taken = whole_and_taken(
+        name, lambda: fresh(name, repeated, steps_per_epoch=4), place
+    )
+    [again] = World(free(attempt=2, resume=taken)).run(
+        fresh(name, repeated, steps_per_epoch=4)
+    )
     assert_same(again, alone)
     assert not [note for note in again.notes if "fresh pass" in note]
 
 
 def test_a_pass_over_a_shuffled_dataset_gives_what_it_had_not_given_yet(fresh):
-    """Later passes draw an order of their own: TensorFlow forgets the seeds of a shuffle whose end
-    was read ahead.
+    """Later passes draw an order of their own: TensorFlow forgets the seeds of a
+    shuffle whose end was read ahead.
     """
     whole = World(free())
     whole.run(fresh("graph", shuffled))
-    resumed = World(free(attempt=2, resume=stopped_stream(fresh("graph", shuffled), (1, 3))))
+    resumed = World(
+        free(attempt=2, resume=stopped_stream(fresh("graph", shuffled), (1, 3)))
+    )
     resumed.run(fresh("graph", shuffled))
     assert resumed.ends[0].logs == whole.ends[1].logs
 
 
-def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_are_as_many(fresh):
+def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_are_as_many(
+    fresh,
+):
     taken = stopped_stream(fresh("graph", generated, steps_per_epoch=5), (1, 3))
-    [again] = World(free(attempt=2, resume=taken)).run(fresh("graph", generated, steps_per_epoch=5))
+    [again] = World(free(attempt=2, resume=taken)).run(
+        fresh("graph", generated, steps_per_epoch=5)
+    )
     assert again.steps == 5 * EPOCHS
     assert [
         note
@@ -428,7 +480,9 @@ def test_a_large_shuffle_buffer_is_not_written_aloud(fresh, monkeypatch):
 def test_a_state_that_cannot_be_read_gives_a_fresh_pass_aloud(fresh):
     taken = stopped_stream(fresh("graph", shuffled), (1, 3))
     other = stopped_stream(fresh("graph", repeated, steps_per_epoch=4), (1, 3))
-    mixed = replace(taken, arrays={**taken.arrays, "stream/state": other.arrays["stream/state"]})
+    mixed = replace(
+        taken, arrays={**taken.arrays, "stream/state": other.arrays["stream/state"]}
+    )
     [again] = World(free(attempt=2, resume=mixed)).run(fresh("fit", shuffled))
     assert again.status is Status.COMPLETE
     assert [note for note in again.notes if "went on with a fresh pass" in note]
@@ -461,7 +515,9 @@ class Turning(Batches):
     ("name", "options", "steps"),
     [("fit", {}, None), ("graph", {"workers": 2}, None), ("graph", {}, 3)],
 )
-def test_a_pydataset_goes_on_with_the_batch_that_comes_next(fresh, name, options, steps):
+def test_a_pydataset_goes_on_with_the_batch_that_comes_next(
+    fresh, name, options, steps
+):
     def load_data():
         _, validation, test = data()
         return Batches(**options), validation, test
@@ -469,8 +525,12 @@ def test_a_pydataset_goes_on_with_the_batch_that_comes_next(fresh, name, options
     fields = {} if steps is None else {"steps_per_epoch": steps}
     with pytest.warns() if steps else nullcontext():
         place = (2, 2) if steps else (1, 3)
-        alone, taken = whole_and_taken(name, lambda: fresh(name, load_data, **fields), place)
-        [again] = World(free(attempt=2, resume=taken)).run(fresh(name, load_data, **fields))
+        alone, taken = whole_and_taken(
+            name, lambda: fresh(name, load_data, **fields), place
+        )
+        [again] = World(free(attempt=2, resume=taken)).run(
+            fresh(name, load_data, **fields)
+        )
     assert_same(again, alone)
     assert len(again.notes) == len(alone.notes)
 
@@ -489,7 +549,7 @@ def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact(fresh):
     )
 
 
-# -- checkpoints of 0.1.0 ------------------------------------------------------------------------------------------------
+# -- checkpoints of 0.1.0 --------------------------------------------------------------
 
 
 def test_a_trial_goes_on_from_a_checkpoint_that_0_1_0_wrote(tmp_path, monkeypatch):
@@ -500,14 +560,24 @@ def test_a_trial_goes_on_from_a_checkpoint_that_0_1_0_wrote(tmp_path, monkeypatc
     migrate_database(url)
     ledger = open_ledger(url)
     study = ledger.study("begun")
-    [trial, _] = [each for each in ledger.trials(study.id) if ledger.checkpoints(each.id)]
-    snapshot, troubles = CheckpointStore(folder / "checkpoints", folder_of(study)).newest(
-        ledger.checkpoints(trial.id)
-    )
+    [trial, _] = [
+        each for each in ledger.trials(study.id) if ledger.checkpoints(each.id)
+    ]
+    snapshot, troubles = CheckpointStore(
+        folder / "checkpoints", folder_of(study)
+    ).newest(ledger.checkpoints(trial.id))
     ledger.close()
     assert (snapshot.place, troubles) == ((5, 0), ())
-    known = {"trial_id": 1, "label": "trial 1", "setting": trial.setting, "seed": trial.seed}
-    specs = (TrialSpec(**known, attempt=2, resume=snapshot), TrialSpec(**known, attempt=3))
+    known = {
+        "trial_id": 1,
+        "label": "trial 1",
+        "setting": trial.setting,
+        "seed": trial.seed,
+    }
+    specs = (
+        TrialSpec(**known, attempt=2, resume=snapshot),
+        TrialSpec(**known, attempt=3),
+    )
     begun = import_module("begun")
     known = {
         "build_model": begun.build_model,
@@ -517,5 +587,9 @@ def test_a_trial_goes_on_from_a_checkpoint_that_0_1_0_wrote(tmp_path, monkeypatc
     again, whole = World(*specs).run(
         create_engine("fit", open_study(replace(begun.definition, **known)))
     )
-    assert (again.status, again.epochs, again.steps) == (Status.COMPLETE, 6, whole.steps)
+    assert (again.status, again.epochs, again.steps) == (
+        Status.COMPLETE,
+        6,
+        whole.steps,
+    )
     assert again.value == pytest.approx(whole.value, rel=1e-4)

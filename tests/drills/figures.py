@@ -10,7 +10,10 @@ from pathlib import Path
 
 
 def main():
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line)
+        for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+    ]
     faults = Counter()
     for row in rows:
         faults.update(row["faults"])
@@ -20,7 +23,10 @@ def main():
     print(
         f"{len(rows)} drills, {trials} trials in {attempts} attempts, {lost} of them lost with their worker and trained again"
     )
-    print("faults: " + ", ".join(f"{number} x {name}" for name, number in sorted(faults.items())))
+    print(
+        "faults: "
+        + ", ".join(f"{number} x {name}" for name, number in sorted(faults.items()))
+    )
 
 
 if __name__ == "__main__":

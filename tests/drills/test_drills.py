@@ -34,7 +34,9 @@ from lrsearch.storage.limits import ANSWER_SECONDS
 from lrsearch.values import CurvePoint, Status, StudyState, TrialState
 
 SUPPORT = Path(__file__).parents[1] / "support"
-SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
+SEEDS = [
+    int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")
+]
 KINDS = ("sqlite", "postgresql")
 POINT = CurvePoint(epoch=1, step=10, rate=0.1, seconds=1.0, value=0.5, logs={})
 FAILPOINTS = [
@@ -50,8 +52,8 @@ FAILPOINTS = [
 
 
 def cases(*smoke):
-    """Every kind and seed as drills, but for the `smoke` ones, (kind, seed), which run in every
-    test run.
+    """Every kind and seed as drills, but for the `smoke` ones, (kind, seed), which run
+    in every test run.
     """
     return [
         pytest.param(
@@ -91,7 +93,7 @@ def fleet(new_database, tmp_path, request):
             file.write(json.dumps({"drill": request.node.name, **make.figures}) + "\n")
 
 
-# -- 1 to 3: workers die -----------------------------------------------------------------------------------------------
+# -- 1 to 3: workers die ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0)))
@@ -114,7 +116,9 @@ def test_01_kill_storm(fleet, kind, seed):
         pytest.param(
             kind,
             failpoint,
-            marks=() if (kind, failpoint) == ("sqlite", "finish.committed") else pytest.mark.drill,
+            marks=()
+            if (kind, failpoint) == ("sqlite", "finish.committed")
+            else pytest.mark.drill,
         )
         for kind in KINDS
         for failpoint in FAILPOINTS
@@ -138,7 +142,9 @@ def test_03_the_last_worker_dies_and_a_look_alone_puts_its_trial_back(fleet, kin
     ours.until(ours.lines, 60)
     only.signal(signal.SIGKILL)
     ours.until(
-        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back"
+        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS),
+        30,
+        "a look that puts it back",
     )
     assert ours.ledger.counts(ours.study.id).running == 0
     ours.start(1)
@@ -146,11 +152,15 @@ def test_03_the_last_worker_dies_and_a_look_alone_puts_its_trial_back(fleet, kin
     fleet.figures = ours.check()
 
 
-# -- 4 and 5: the database goes away -----------------------------------------------------------------------------------
+# -- 4 and 5: the database goes away ---------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(each, marks=[] if each == 0 else pytest.mark.drill) for each in SEEDS]
+    "seed",
+    [
+        pytest.param(each, marks=[] if each == 0 else pytest.mark.drill)
+        for each in SEEDS
+    ],
 )
 def test_04_database_restarts(fleet, servers, seed):
     ours = fleet("postgresql", trials=30 if seed else 12, seed=seed, epoch_seconds=0.2)
@@ -165,12 +175,16 @@ def test_04_database_restarts(fleet, servers, seed):
         time.sleep(ours.random.uniform(0.5, 1.5))
     ours.end()
     fleet.figures = ours.check()
-    assert [each.process.returncode for each in workers] == [0, 0, 0], "no worker leaves"
+    assert [each.process.returncode for each in workers] == [0, 0, 0], (
+        "no worker leaves"
+    )
 
 
 @pytest.mark.drill
 def test_05_a_server_is_gone_for_a_while_and_training_goes_on(fleet, servers):
-    ours = fleet("postgresql", trials=6, epochs=60, epoch_seconds=0.1, lease_seconds=60.0)
+    ours = fleet(
+        "postgresql", trials=6, epochs=60, epoch_seconds=0.1, lease_seconds=60.0
+    )
     workers = ours.start(2)
     ours.until(lambda: len(ours.lines()) > 5, 60)
     server = servers("postgresql")
@@ -185,7 +199,8 @@ def test_05_a_server_is_gone_for_a_while_and_training_goes_on(fleet, servers):
     fleet.figures = ours.check()
     assert [each.process.returncode for each in workers] == [0, 0]
     assert all(
-        len(ours.ledger.curve(each.id)) == 60 for each in ours.ledger.trials(ours.study.id)
+        len(ours.ledger.curve(each.id)) == 60
+        for each in ours.ledger.trials(ours.study.id)
     ), "what was buffered is there"
 
 
@@ -224,10 +239,12 @@ def test_05_the_way_to_the_server_is_lost_and_training_goes_on(
     before, began = Counter(each["pid"] for each in ours.lines()), time.monotonic()
     time.sleep(seconds)
     after = Counter(each["pid"] for each in ours.lines())
-    trained = {pid: (after[pid] - before[pid]) / (time.monotonic() - began) for pid in before}
+    trained = {
+        pid: (after[pid] - before[pid]) / (time.monotonic() - began) for pid in before
+    }
     find(relay)
-    # Up to ten epochs a second where nothing holds them up; hurried calls take 2 s at first, and in
-    # every 17 later.
+    # Up to ten epochs a second where nothing holds them up; hurried calls take 2 s at
+    # first, and in every 17 later.
     assert all(each > 1 for each in trained.values()), (
         f"training goes on: {trained} epochs a second"
     )
@@ -235,7 +252,9 @@ def test_05_the_way_to_the_server_is_lost_and_training_goes_on(
     ours.end()
     figures = ours.check()
     fleet.figures = figures
-    assert figures["lost"] == 0, "no living worker is taken for dead, though every lease lapsed"
+    assert figures["lost"] == 0, (
+        "no living worker is taken for dead, though every lease lapsed"
+    )
     assert [each.process.returncode for each in workers] == [0, 0]
     assert all(
         len(ours.ledger.curve(each.id)) == ours.says["epochs"]
@@ -302,12 +321,14 @@ def test_05_a_locked_sqlite_file_is_waited_for(fleet):
     assert [each.process.returncode for each in workers] == [0, 0]
 
 
-# -- 6: a worker that sleeps through its lease -------------------------------------------------------------------------
+# -- 6: a worker that sleeps through its lease -----------------------------------------
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize(("kind", "seed"), cases())
-def test_06_a_paused_worker_drops_its_trial_writes_nothing_and_works_on(fleet, kind, seed):
+def test_06_a_paused_worker_drops_its_trial_writes_nothing_and_works_on(
+    fleet, kind, seed
+):
     ours = fleet(kind, trials=14, seed=seed, retries=10, epoch_seconds=0.3)
     workers = ours.start(3)
     ours.until(ours.lines, 60)
@@ -320,10 +341,12 @@ def test_06_a_paused_worker_drops_its_trial_writes_nothing_and_works_on(fleet, k
         time.sleep(0.5)
     ours.end()
     fleet.figures = ours.check()
-    assert [each.process.returncode for each in workers] == [0, 0, 0], "every worker works on"
+    assert [each.process.returncode for each in workers] == [0, 0, 0], (
+        "every worker works on"
+    )
 
 
-# -- 7 to 10: races ----------------------------------------------------------------------------------------------------
+# -- 7 to 10: races --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0), ("postgresql", 0)))
@@ -336,7 +359,9 @@ def test_07_no_queued_trial_is_given_to_two(new_database, kind, seed):
 
     def drain(ledger):
         taken = []
-        while isinstance(found := ledger.claim(study.id, worker, lease_seconds=600), Claim):
+        while isinstance(
+            found := ledger.claim(study.id, worker, lease_seconds=600), Claim
+        ):
             taken.append(found.trial.number)
             finish(ledger, found, status=Status.FAILED, value=None)
         return taken
@@ -359,7 +384,9 @@ def test_08_a_result_and_its_reaper_never_both_win(new_database, kind):
     for _ in range(300):
         held = claim(one, study, worker, lease_seconds=0.0)
         reaped = []
-        reaper = threading.Thread(target=lambda reaped=reaped: reaped.append(two.reap()))
+        reaper = threading.Thread(
+            target=lambda reaped=reaped: reaped.append(two.reap())
+        )
         reaper.start()
         stands = finish(one, held, value=0.5)
         reaper.join()
@@ -383,7 +410,9 @@ def test_09_sixteen_processes_create_schema_and_study_at_once(new_database, kind
         url = new_database(kind)
         command = [sys.executable, "-c", CREATE.format(path=sys.path), url]
         started = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             for _ in range(16)
         ]
         ended = [each.communicate(timeout=180) for each in started]
@@ -393,7 +422,9 @@ def test_09_sixteen_processes_create_schema_and_study_at_once(new_database, kind
 
 @pytest.mark.drill
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("trials", "workers", "late"), [(1, 6, 0), (7, 1, 2), (24, 8, 2)])
+@pytest.mark.parametrize(
+    ("trials", "workers", "late"), [(1, 6, 0), (7, 1, 2), (24, 8, 2)]
+)
 def test_10_the_budget_is_exact_with_late_joiners_and_after_the_end(
     fleet, kind, trials, workers, late
 ):
@@ -407,7 +438,7 @@ def test_10_the_budget_is_exact_with_late_joiners_and_after_the_end(
     fleet.figures = ours.check()
 
 
-# -- 11 to 14: checkpoints, signals, poison, a full disk ---------------------------------------------------------------
+# -- 11 to 14: checkpoints, signals, poison, a full disk -------------------------------
 
 
 @pytest.mark.drill
@@ -421,8 +452,8 @@ def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt
     first.signal(signal.SIGKILL)
     first.wait(10)
     [trial] = ours.ledger.trials(ours.study.id)
-    # Of those in the manifest: a kill between the file and its line leaves a newer file that nobody
-    # knows of, and nobody misses.
+    # Of those in the manifest: a kill between the file and its line leaves a newer file
+    # that nobody knows of, and nobody misses.
     newest = ours.folder / "checkpoints" / ours.ledger.checkpoints(trial.id)[0].path
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
@@ -433,15 +464,23 @@ def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt
     fleet.figures = ours.check() | {"faults": {"kill": 1, "corrupt": 1}}
     begun = next(each["epoch"] for each in ours.lines() if each["attempt"] == 2)
     assert 1 < begun <= reached + 1, "not from the beginning"
-    assert any("not usable" in event.get("text", "") for event in second.events), "aloud"
+    assert any("not usable" in event.get("text", "") for event in second.events), (
+        "aloud"
+    )
 
 
 @pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0)))
-def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet, kind, seed):
-    ours = fleet(kind, trials=1, seed=seed, epochs=1, epoch_seconds=3.0, checkpoint_seconds=0.3)
+def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(
+    fleet, kind, seed
+):
+    ours = fleet(
+        kind, trials=1, seed=seed, epochs=1, epoch_seconds=3.0, checkpoint_seconds=0.3
+    )
     [first] = ours.start(1)
     ours.until(
-        lambda: any(event.get("step", 0) >= 7 for event in first.events), 60, "0.7 of the epoch"
+        lambda: any(event.get("step", 0) >= 7 for event in first.events),
+        60,
+        "0.7 of the epoch",
     )
     first.signal(signal.SIGKILL)
     [second] = ours.start(1)
@@ -454,7 +493,9 @@ def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet
 
 @pytest.mark.drill
 @pytest.mark.parametrize(("kind", "seed"), cases())
-def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, kind, seed):
+def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(
+    fleet, kind, seed
+):
     smoke = seed == 0 and kind == "sqlite"
     epochs, epoch_seconds, ours_seconds = (1, 2.0, 0.8) if smoke else (3, 6.0, 2.0)
     ours = fleet(
@@ -468,8 +509,14 @@ def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, k
     places = []
     while not ours.done():
         [worker] = ours.start(1)
-        ours.until(lambda worker=worker: _started(worker) or not worker.alive, 60, "a beginning")
-        places += [(each["resumed_from"], each["resumed_update"]) for each in _started(worker)]
+        ours.until(
+            lambda worker=worker: _started(worker) or not worker.alive,
+            60,
+            "a beginning",
+        )
+        places += [
+            (each["resumed_from"], each["resumed_update"]) for each in _started(worker)
+        ]
         time.sleep(ours_seconds)
         worker.signal(signal.SIGTERM)
         worker.wait(20)
@@ -481,7 +528,9 @@ def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, k
     assert len(places) >= epochs * epoch_seconds / ours_seconds - 1, (
         "no epoch was ever trained in one go"
     )
-    assert places == sorted(set(places)), "each attempt began where the one before was stopped"
+    assert places == sorted(set(places)), (
+        "each attempt began where the one before was stopped"
+    )
 
 
 def _started(worker):
@@ -548,7 +597,9 @@ def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_lat
     command = [sys.executable, "-c", PARENT, json.dumps(asked)]
 
     def parent():
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+        )
 
     with parent() as first:
         heard = Counter()
@@ -583,7 +634,9 @@ def test_13_a_poison_trial_fails_and_the_others_are_well(fleet, kind, behaviour)
     ours = fleet(kind, trials=8, retries=1, behave={"trial 3": behaviour})
     ours.start(2)
     end = time.monotonic() + 60
-    while ours.ledger.study("drill").state is StudyState.OPEN and time.monotonic() < end:
+    while (
+        ours.ledger.study("drill").state is StudyState.OPEN and time.monotonic() < end
+    ):
         time.sleep(0.2)
         if len(ours.alive) < 2:
             ours.start(1)
@@ -608,8 +661,12 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.drill
-def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, tmp_path):
-    ours = Fleet(f"sqlite:///{small_disk}/full.db", tmp_path, trials=5, epoch_seconds=0.1)
+def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(
+    fleet, small_disk, tmp_path
+):
+    ours = Fleet(
+        f"sqlite:///{small_disk}/full.db", tmp_path, trials=5, epoch_seconds=0.1
+    )
     with ours:
         ours.start(1)
         ours.until(lambda: ours.done() >= 1, 60)
@@ -627,7 +684,8 @@ def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, 
         fleet.figures = ours.check()
         assert (
             ours.ledger.database.transact(
-                lambda tx: tx.execute(text("pragma integrity_check")).scalar_one(), reads=True
+                lambda tx: tx.execute(text("pragma integrity_check")).scalar_one(),
+                reads=True,
             )
             == "ok"
         )
@@ -644,7 +702,7 @@ def test_14_checkpoints_without_room_cost_nothing_but_themselves(fleet, small_di
     fleet.figures = ours.check()
 
 
-# -- 15: time ----------------------------------------------------------------------------------------------------------
+# -- 15: time --------------------------------------------------------------------------
 
 
 @pytest.mark.drill
@@ -671,7 +729,9 @@ def test_15_workers_whose_clocks_are_off_by_an_hour_make_no_difference(fleet, ki
 
 
 @pytest.mark.drill
-def test_15_the_databases_clock_stepped_back_takes_nobody_for_dead_and_the_dead_are_found(fleet):
+def test_15_the_databases_clock_stepped_back_takes_nobody_for_dead_and_the_dead_are_found(
+    fleet,
+):
     ours = fleet("postgresql", trials=12, epoch_seconds=0.3, clock=True)
     workers = ours.start(3)
     ours.until(lambda: ours.done() >= 2, 60)
@@ -694,14 +754,16 @@ def test_15_a_dead_worker_in_another_time_zone_is_noticed(fleet):
     ours.until(ours.lines, 60)
     first.signal(signal.SIGKILL)
     ours.until(
-        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back"
+        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS),
+        30,
+        "a look that puts it back",
     )
     ours.start(1)
     ours.end()
     fleet.figures = ours.check()
 
 
-# -- Keras for real ----------------------------------------------------------------------------------------------------
+# -- Keras for real --------------------------------------------------------------------
 
 KERAS = """
 import keras, numpy as np
@@ -721,7 +783,8 @@ definition = StudyDefinition(objective="val_loss", epochs=40, batch_size=30, spa
 def keras_study(folder, *arguments):
     command = [sys.executable, "-m", "lrsearch", *arguments]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
-    with (folder / "output").open("a") as output:  # a pipe that nobody reads would hold it up
+    # a pipe that nobody reads would hold it up
+    with (folder / "output").open("a") as output:
         return subprocess.Popen(
             command,
             cwd=folder,
@@ -734,7 +797,10 @@ def keras_study(folder, *arguments):
 
 def children(pid):
     found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-o", "pid=", "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.split()
     return [int(each) for each in found]
 
@@ -763,7 +829,10 @@ def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(
     ]
     start = keras_study(tmp_path, "start-study", "toy.py", *options)
     deadline = time.monotonic() + 90
-    while not (tmp_path / "log").exists() or "trial.started" not in (tmp_path / "log").read_text():
+    while (
+        not (tmp_path / "log").exists()
+        or "trial.started" not in (tmp_path / "log").read_text()
+    ):
         assert time.monotonic() < deadline, (tmp_path / "output").read_text()[-3000:]
         time.sleep(0.2)
     for pid in children(start.pid)[:2]:
@@ -774,7 +843,12 @@ def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(
     ledger = open_ledger(os.environ["LRSEARCH_STORAGE"])
     study = ledger.study("toy")
     counts = ledger.counts(study.id)
-    assert (counts.done, counts.complete, counts.running, counts.waiting) == (10, 10, 0, 0)
+    assert (counts.done, counts.complete, counts.running, counts.waiting) == (
+        10,
+        10,
+        0,
+        0,
+    )
     for trial in ledger.trials(study.id):
         spans = [(each.started_at, each.ended_at) for each in ledger.attempts(trial.id)]
         assert all(end is not None for _, end in spans)
@@ -810,10 +884,14 @@ def test_keras_a_trial_killed_half_way_ends_as_if_it_had_not_been(tmp_path):
         "--log-file",
         "log",
     ]
-    quiet = keras_study(tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options)
+    quiet = keras_study(
+        tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options
+    )
     assert quiet.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
     (tmp_path / "log").unlink()
-    start = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options)
+    start = keras_study(
+        tmp_path, "start-study", "toy.py", "--name", "disturbed", *options
+    )
     deadline = time.monotonic() + 90
     while not list(tmp_path.glob("lrsearch-checkpoints/disturbed-*/**/epoch-*.npz")):
         assert time.monotonic() < deadline
@@ -843,7 +921,9 @@ LONG = (
 @pytest.mark.drill
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("engine", ["fit", "graph"])
-def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path, engine):
+def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(
+    tmp_path, engine
+):
     (tmp_path / "toy.py").write_text(LONG)
     options = [
         "--trials",
@@ -867,9 +947,13 @@ def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path
         # a busy machine trains little between two preemptions
         assert len(codes) < 40, log.read_text()[-3000:]
         log.unlink(missing_ok=True)
-        job = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log")
+        job = keras_study(
+            tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log"
+        )
         deadline = time.monotonic() + 90
-        while job.poll() is None and (not log.exists() or "trial.started" not in log.read_text()):
+        while job.poll() is None and (
+            not log.exists() or "trial.started" not in log.read_text()
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(3)
@@ -884,4 +968,7 @@ def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path
     assert disturbed.lost == 0
     assert disturbed.attempt > 2, codes
     assert "update" in disturbed.notes[0], "went on within an epoch"
-    assert (disturbed.value, disturbed.steps) == (undisturbed.value, undisturbed.steps), "bitwise"
+    assert (disturbed.value, disturbed.steps) == (
+        undisturbed.value,
+        undisturbed.steps,
+    ), "bitwise"

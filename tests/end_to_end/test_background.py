@@ -36,7 +36,9 @@ def shell(tmp_path):
 
 
 def toy(folder, **says):
-    (folder / "toy.json").write_text(json.dumps({"journal": str(folder / "journal"), **says}))
+    (folder / "toy.json").write_text(
+        json.dumps({"journal": str(folder / "journal"), **says})
+    )
 
 
 def wait_for_json(file, seconds=60):
@@ -52,7 +54,9 @@ START = "lrsearch start-study toy.json --trials 4 --retest 0 --workers 1 --backg
 
 
 @pytest.mark.slow
-def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(shell, tmp_path):
+def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(
+    shell, tmp_path
+):
     toy(tmp_path, epochs=4, epoch_seconds=0.8)
     code, begun = shell(START)
     assert code == 0
@@ -70,18 +74,25 @@ def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(
     assert (code, seen["ended"]) == (0, True)
     assert all(each["next"]["action"] == "wait" for code, each in looks if code == 5)
     assert seen["done"] == 4
-    seen_of = [[each[name] for name in ("state", "best", "yours", "ended")] for _, each in looks]
+    seen_of = [
+        [each[name] for name in ("state", "best", "yours", "ended")]
+        for _, each in looks
+    ]
     assert all(one != next_one for one, next_one in pairwise(seen_of)), (
         "an ended trial that changes nothing is no change"
     )
     assert seen["verdict"]["text"]
     assert seen["next"]["action"] != "wait"
     assert shell(begun["best"])[1]["study"] == "toy"
-    assert wait_for_json(Path(begun["answer"]))["study"] == "toy", "the search's own answer"
+    assert wait_for_json(Path(begun["answer"]))["study"] == "toy", (
+        "the search's own answer"
+    )
 
 
 @pytest.mark.slow
-def test_a_search_that_was_stopped_stands_still_and_the_same_command_goes_on(shell, tmp_path):
+def test_a_search_that_was_stopped_stands_still_and_the_same_command_goes_on(
+    shell, tmp_path
+):
     toy(tmp_path, epochs=4, epoch_seconds=0.5)
     _, begun = shell(START)
     os.kill(begun["pid"], signal.SIGTERM)
@@ -97,7 +108,9 @@ def test_a_search_that_was_stopped_stands_still_and_the_same_command_goes_on(she
 
 
 @pytest.mark.slow
-def test_a_search_that_cannot_begin_ends_with_its_own_error_and_exit_code(shell, tmp_path):
+def test_a_search_that_cannot_begin_ends_with_its_own_error_and_exit_code(
+    shell, tmp_path
+):
     toy(tmp_path, inspect="refuse")
     code, error = shell(START)
     assert code == error["exit_code"] == 2
@@ -109,5 +122,6 @@ def test_what_needs_the_search_here_is_refused(shell, tmp_path):
     code, error = shell(f"{START} --create-only")
     assert (code, error["field"]) == (2, "--create-only")
     assert (
-        shell("lrsearch start-study none.json --background --json")[1]["kind"] == "StudyFileError"
+        shell("lrsearch start-study none.json --background --json")[1]["kind"]
+        == "StudyFileError"
     )

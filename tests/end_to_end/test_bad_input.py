@@ -33,8 +33,14 @@ definition = StudyDefinition(objective="val_loss", epochs=1, batch_size=8)
 """
 
 
-def lrsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")}
+def lrsearch(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LRSEARCH")
+    }
     command = [sys.executable, "-m", "lrsearch", *arguments]
     return subprocess.run(
         command,
@@ -47,7 +53,9 @@ def lrsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
     )
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+def assert_one_line(
+    done: subprocess.CompletedProcess[str], code: int, *words: str
+) -> None:
     assert done.returncode == code, done.stdout + done.stderr
     last = done.stderr.strip().splitlines()[-1]
     for word in words:
@@ -75,21 +83,41 @@ QUICK = {  # refused before any worker starts
     "negative retest": (["start-study", "good.py", "--retest", "-1"], 2, ["retest"]),
     "no duration": (["start-study", "good.py", "--timeout", "soon"], 2, ["soon", "8h"]),
     "bad name": (["start-study", "good.py", "--name", "a\tb"], 2, ["name"]),
-    "missing device": (["start-study", "good.py", "--devices", "gpu:7"], 3, ["gpu:7", "cpu"]),
-    "odd device": (["start-study", "good.py", "--devices", "tpu"], 2, ["devices", "tpu"]),
-    "in-memory": (["start-study", "good.py", "--storage", "sqlite:///"], 2, ["sqlite:///"]),
+    "missing device": (
+        ["start-study", "good.py", "--devices", "gpu:7"],
+        3,
+        ["gpu:7", "cpu"],
+    ),
+    "odd device": (
+        ["start-study", "good.py", "--devices", "tpu"],
+        2,
+        ["devices", "tpu"],
+    ),
+    "in-memory": (
+        ["start-study", "good.py", "--storage", "sqlite:///"],
+        2,
+        ["sqlite:///"],
+    ),
     "no such folder": (
         ["start-study", "good.py", "--storage", "sqlite:///nowhere/x.db"],
         3,
         ["nowhere"],
     ),
-    "unknown dialect": (["start-study", "good.py", "--storage", "oracle://x/y"], 2, ["oracle"]),
+    "unknown dialect": (
+        ["start-study", "good.py", "--storage", "oracle://x/y"],
+        2,
+        ["oracle"],
+    ),
     "password on the command line": (
         ["start-study", "good.py", "--storage", "postgresql://u:secret@h/d"],
         2,
         ["LRSEARCH_STORAGE"],
     ),
-    "unknown study": (["best", "digits", "--storage", "sqlite:///good.db"], 3, ["good.db"]),
+    "unknown study": (
+        ["best", "digits", "--storage", "sqlite:///good.db"],
+        3,
+        ["good.db"],
+    ),
     "existing file": (["new-study", "good.py"], 2, ["good.py", "exist"]),
     "not Python": (["new-study", "good.txt"], 2, [".py"]),
 }
@@ -106,7 +134,9 @@ def refused(folder, monkeypatch, capsys):
         with chdir(folder), pytest.raises(SystemExit) as left:
             main(arguments)
         said = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, left.value.code, said.out, said.err)
+        return subprocess.CompletedProcess(
+            arguments, left.value.code, said.out, said.err
+        )
 
     return run
 
@@ -119,7 +149,9 @@ def test_bad_input_is_refused_before_anything_starts(folder, refused, name):
 
 
 def test_a_password_never_reaches_the_terminal(monkeypatch, capsys):
-    monkeypatch.setenv("LRSEARCH_STORAGE", "postgresql+psycopg://u:hush{w@127.0.0.1:1/d")
+    monkeypatch.setenv(
+        "LRSEARCH_STORAGE", "postgresql+psycopg://u:hush{w@127.0.0.1:1/d"
+    )
     # as long as a server that may be starting is waited for
     monkeypatch.setattr(schema, "OPENING_SECONDS", 1.0)
     with pytest.raises(SystemExit) as left:
@@ -132,7 +164,10 @@ def test_a_password_never_reaches_the_terminal(monkeypatch, capsys):
 
 METRICS = ["loss", "mae", "val_loss", "val_mae"]
 FILES = {  # the study file itself; a worker has to load it
-    "broken": ("import keras\nraise RuntimeError('my own mistake')\n", ["my own mistake"]),
+    "broken": (
+        "import keras\nraise RuntimeError('my own mistake')\n",
+        ["my own mistake"],
+    ),
     "no definition": (GOOD.replace("definition =", "definitions ="), ["definition"]),
     "unknown optimizer": (
         GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(optimizers=['adamm'])"),
@@ -142,14 +177,19 @@ FILES = {  # the study file itself; a worker has to load it
         GOOD.replace('"val_loss"', '"val_accuracy"'),
         ["val_accuracy", "val_mae"],
     ),
-    "NaN in the data": (GOOD.replace("return (x,", "x[3, 1] = np.nan\n    return (x,", 1), ["NaN"]),
+    "NaN in the data": (
+        GOOD.replace("return (x,", "x[3, 1] = np.nan\n    return (x,", 1),
+        ["NaN"],
+    ),
     "empty data": (GOOD.replace("size=(40, 3)", "size=(0, 3)"), ["empty"]),
     "mismatched data": (
         GOOD.replace("return (x, x[:, :1])", "return (x, x[:7, :1])", 1),
         ["40", "7"],
     ),
     "impossible range": (
-        GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(learning_rate=(1e-2, 1e-4))"),
+        GOOD.replace(
+            "epochs=1", "epochs=1, space=SearchSpace(learning_rate=(1e-2, 1e-4))"
+        ),
         ["learning_rate"],
     ),
 }
@@ -157,7 +197,9 @@ FILES = {  # the study file itself; a worker has to load it
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_of_it(folder, name):
+def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_of_it(
+    folder, name
+):
     from lrsearch.worker.loading import KerasLoader
 
     source, words = FILES[name]
@@ -202,6 +244,8 @@ def test_a_study_file_that_cannot_be_searched_is_refused_in_one_line(folder, nam
 
 @pytest.mark.tensorflow
 def test_another_keras_backend_is_refused(folder):
-    done = lrsearch(folder, "start-study", "good.py", "--workers", "1", KERAS_BACKEND="jax")
+    done = lrsearch(
+        folder, "start-study", "good.py", "--workers", "1", KERAS_BACKEND="jax"
+    )
     assert_one_line(done, 2, "KERAS_BACKEND", "tensorflow")
     assert nothing_created(folder)

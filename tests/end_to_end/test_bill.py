@@ -1,5 +1,5 @@
-"""The bill before a study, a limit of trainings under kills, and what was spent: real processes, a
-cheap stand-in trains.
+"""The bill before a study, a limit of trainings under kills, and what was spent: real
+processes, a cheap stand-in trains.
 """
 
 import json
@@ -23,8 +23,11 @@ def trainings(arguments):
     return [*records(arguments), *records(arguments, Kind.RETEST)]
 
 
-def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study, tmp_path):
-    gate = tmp_path / "gate"  # the worker that the test hears of still trains when it is killed
+def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(
+    study, tmp_path
+):
+    # the worker that the test hears of still trains when it is killed
+    gate = tmp_path / "gate"
     says = {"epochs": 3, "epoch_seconds": 0.1, "gate": str(gate)}
     arguments = study(workers=3, trials=None, retest=None, **says) | {"trainings": 12}
     with driven(arguments) as driver:
@@ -35,14 +38,18 @@ def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study
     found = trainings(arguments)
     assert len(found) == 12
     assert all(each.state is TrialState.COMPLETE for each in found)
-    assert [sum(each.kind is kind for each in found) for kind in (Kind.SEARCH, Kind.RETEST)] == [
+    assert [
+        sum(each.kind is kind for each in found) for kind in (Kind.SEARCH, Kind.RETEST)
+    ] == [
         10,
         2,
     ]
     assert sum(each.lost for each in found) >= 2
     with ledger_of(arguments) as ledger:
         made = ledger.study("toy")
-        spent = summarise(made, ledger.trials(made.id), ledger.all_attempts(made.id)).spent
+        spent = summarise(
+            made, ledger.trials(made.id), ledger.all_attempts(made.id)
+        ).spent
     assert made.state is StudyState.FINISHED
     assert (spent.trainings, spent.epochs) == (12, 36)
     assert spent.device_seconds > spent.repeated_seconds > 0.0
@@ -53,13 +60,17 @@ def _kill(driver, arguments):
     begun = driver.until("trial.started")["trial_id"]
     with ledger_of(arguments) as ledger:
         made = ledger.study("toy")
-        worker = next(each.worker for each in ledger.trials(made.id) if each.id == begun)
+        worker = next(
+            each.worker for each in ledger.trials(made.id) if each.id == begun
+        )
         pid = next(each.pid for each in ledger.workers(made.id) if each.id == worker)
     os.kill(pid, signal.SIGKILL)
     return pid
 
 
-def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_attached(study):
+def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_attached(
+    study,
+):
     arguments = study(workers=1, trials=None, retest=None) | {"trainings": 8}
     assert run_study(**arguments).trials == 8, "of so few trainings none is a retest"
     assert run_study(**arguments).trainings == 8
@@ -107,7 +118,8 @@ def planned(study):
 def test_a_plan_times_a_few_steps_and_stores_nothing(planned):
     found = planned(trainings=12).to_json()
     assert [
-        found[name] for name in ("trials", "retests", "trainings", "left", "stored", "workers")
+        found[name]
+        for name in ("trials", "retests", "trainings", "left", "stored", "workers")
     ] == [10, 2, 12, 12, False, 2]
     assert (found["epochs"], found["updates"]) == (600, 6000)
     assert found["seconds_a_training"] == pytest.approx(50 * 0.3, rel=0.3)

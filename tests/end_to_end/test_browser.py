@@ -32,7 +32,9 @@ def chromium():
 
 @pytest.fixture
 def ledger(tmp_path):
-    with closing(open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)) as opened:
+    with closing(
+        open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
+    ) as opened:
         yield opened
 
 
@@ -58,8 +60,12 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
     page = chromium
 
     page.open(f"{address}/studies/{study.id}")
-    assert page.js("document.querySelector('main').innerText.includes('asks for its token')")
-    assert page.js("getComputedStyle(document.querySelector('main')).maxWidth") == "880px"
+    assert page.js(
+        "document.querySelector('main').innerText.includes('asks for its token')"
+    )
+    assert (
+        page.js("getComputedStyle(document.querySelector('main')).maxWidth") == "880px"
+    )
     page.js(
         f"document.querySelector('input').value = {TOKEN!r}; document.querySelector('form').submit()"
     )
@@ -67,7 +73,10 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
     assert all("401" in each for each in page.problems)
     page.problems.clear()
     assert page.js("document.querySelector('ul.studies a').textContent") == EVIL
-    assert page.js("document.querySelector('.state').textContent") == "training on 1 worker"
+    assert (
+        page.js("document.querySelector('.state').textContent")
+        == "training on 1 worker"
+    )
 
     page.js("document.querySelector('ul.studies a').click()")
     page.wait("document.querySelector('#trials tbody tr')")
@@ -79,7 +88,10 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
     assert page.js("window.stays"), "the page renewed itself in place"
     assert page.js("document.querySelector('[aria-sort]').textContent") == "trial"
     assert page.js("document.title").startswith(EVIL)
-    assert page.js("getComputedStyle(document.querySelector('svg.wide')).display") == "block"
+    assert (
+        page.js("getComputedStyle(document.querySelector('svg.wide')).display")
+        == "block"
+    )
 
     page.js("document.querySelector('nav a[href*=\"/dashboard/\"]').click()")
     page.wait(
@@ -104,13 +116,19 @@ def read_by_keyboard(page):
             break
     line = f"{focused}.nextElementSibling.textContent"
     page.press("ArrowRight")
-    assert page.js(line).startswith("best, trial 1: 0.7000 (1 training); sgd 1.0e-1 constant")
+    assert page.js(line).startswith(
+        "best, trial 1: 0.7000 (1 training); sgd 1.0e-1 constant"
+    )
     page.press("Home")
     read = [page.js(line)]
     for _ in range(30):
         page.press("ArrowRight")
         read.append(page.js(line))
-    for said in ("trial 0: 0.5000; adam", "trial 1: 0.7000; sgd", "trial 2: 0.6000; adam"):
+    for said in (
+        "trial 0: 0.5000; adam",
+        "trial 1: 0.7000; sgd",
+        "trial 2: 0.6000; adam",
+    ):
         assert any(each.startswith(said) for each in read), (said, read)
     assert page.js("document.querySelectorAll('.at').length") == 1
     page.press("End", "ArrowRight")
@@ -120,7 +138,9 @@ def read_by_keyboard(page):
     page.js("document.querySelector('[data-sort]').focus()")
     page.press("Enter")
     sorted_by = "document.querySelector('[aria-sort]')"
-    assert page.js(f"{sorted_by}.textContent + {sorted_by}.ariaSort") == "trialascending"
+    assert (
+        page.js(f"{sorted_by}.textContent + {sorted_by}.ariaSort") == "trialascending"
+    )
 
 
 def test_the_report_file_works_alone_at_both_widths_in_print_and_in_the_dark(
@@ -132,7 +152,8 @@ def test_the_report_file_works_alone_at_both_widths_in_print_and_in_the_dark(
         finish(ledger, claim(ledger, study, worker), value=value)
     file = tmp_path / "report.html"
     file.write_text(
-        report_file(gather(ledger, ledger.study(EVIL), ledger.trials(study.id))), encoding="utf-8"
+        report_file(gather(ledger, ledger.study(EVIL), ledger.trials(study.id))),
+        encoding="utf-8",
     )
     page = chromium
     for width, shown in ((400, "narrow"), (1280, "wide")):
@@ -140,13 +161,16 @@ def test_the_report_file_works_alone_at_both_widths_in_print_and_in_the_dark(
         page.open(f"file://{file}")
         assert page.js("document.documentElement.scrollWidth") <= width
         assert (
-            page.js(f"getComputedStyle(document.querySelector('svg.{shown}')).display") == "block"
+            page.js(f"getComputedStyle(document.querySelector('svg.{shown}')).display")
+            == "block"
         )
     page.media(scheme="dark")
     dark = page.js("getComputedStyle(document.body).backgroundColor")
     page.media("print", scheme="dark")
     assert (
-        page.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)" != dark
+        page.js("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+        != dark
     )
     page.media()
     page.js("document.querySelectorAll('[data-sort]')[1].click()")

@@ -1,5 +1,5 @@
-"""The command line from a study file to its answer, as a user types it: SQLite, Keras, and real
-processes but for what only looks.
+"""The command line from a study file to its answer, as a user types it: SQLite, Keras,
+and real processes but for what only looks.
 """
 
 import csv
@@ -65,7 +65,9 @@ def lrsearch(folder, *arguments, code=0, typed=False, **more):
     where = {"cwd": folder, "env": environment(**more), "timeout": 180}
     if typed:
         command = [sys.executable, "-m", "lrsearch", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **where)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, **where
+        )
     else:
         done = lrsearch.server.run(*words, **where)
     assert done.returncode == code, done.stdout + done.stderr
@@ -73,8 +75,8 @@ def lrsearch(folder, *arguments, code=0, typed=False, **more):
 
 
 def looked(folder, *arguments, code=0):
-    """What a command says that starts nothing, run in this process: its output, or its error's
-    line.
+    """What a command says that starts nothing, run in this process: its output, or its
+    error's line.
     """
     nothing = {name: None for name in os.environ if name.startswith("LRSEARCH")}
     with chdir(folder):
@@ -120,13 +122,17 @@ def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
     assert re.search(r"best\s+\w+\s+\d", done.stdout)
     assert "lrsearch export toy" in done.stdout
     lines = done.stderr.splitlines()
-    ended = [re.match(r"\[(\d)/5\] trial \d +(\d\.\d+|pruned|diverged) ", line) for line in lines]
+    ended = [
+        re.match(r"\[(\d)/5\] trial \d +(\d\.\d+|pruned|diverged) ", line)
+        for line in lines
+    ]
     assert [int(each[1]) for each in ended if each] == [1, 2, 3, 4, 5]
     bills = [
         line
         for line in lines
         if re.search(
-            r" trainings?, .*about .* on 2 workers(, \d+ at once)?, done at \d\d:\d\d", line
+            r" trainings?, .*about .* on 2 workers(, \d+ at once)?, done at \d\d:\d\d",
+            line,
         )
     ]
     assert len(bills) == 2, (
@@ -138,7 +144,10 @@ def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
 
 def test_the_log_file_is_json_lines(searched):
     folder, _ = searched
-    events = [json.loads(line)["event"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)["event"]
+        for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
     assert events.count("trial.ended") >= 5
 
 
@@ -181,15 +190,29 @@ def test_every_looking_command_answers_in_text_and_json(searched):
         assert looked(folder, *command).strip()
         assert told(folder, *command)
     assert (
-        len(told(folder, "trials", "toy")) == 5 + told(folder, "status", "toy")["retests"]["done"]
+        len(told(folder, "trials", "toy"))
+        == 5 + told(folder, "status", "toy")["retests"]["done"]
     )
-    assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [1, 2, 3]
+    assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_a_changed_study_file_or_space_is_refused_naming_the_fields(searched):
     folder, _ = searched
     (folder / "changed.py").write_text(STUDY.replace("epochs=3", "epochs=4"))
-    command = ["start-study", "changed.py", "--name", "toy", "--optimizers", "adam", "--workers", 1]
+    command = [
+        "start-study",
+        "changed.py",
+        "--name",
+        "toy",
+        "--optimizers",
+        "adam",
+        "--workers",
+        1,
+    ]
     line = lrsearch(folder, *command, code=4).stderr.splitlines()[-1]
     assert "epochs: 3 in the study, 4 here" in line
     assert "space.optimizers" in line, "options of the space are stored too"
@@ -204,8 +227,20 @@ def test_attach_trains_what_was_added_from_elsewhere_where_the_same_code_is(sear
     (other / "same.py").write_text("# the same code under another name\n" + STUDY)
     assert "is finished" in looked(other, "attach", "toy", "--storage", database)
     assert looked(folder, "extend", "toy", "--trials", 1).startswith("toy")
-    assert "--study-file" in looked(other, "attach", "toy", "--storage", database, code=2)
-    attach = ["attach", "toy", "--storage", database, "--workers", 1, "--engine", "graph", "-q"]
+    assert "--study-file" in looked(
+        other, "attach", "toy", "--storage", database, code=2
+    )
+    attach = [
+        "attach",
+        "toy",
+        "--storage",
+        database,
+        "--workers",
+        1,
+        "--engine",
+        "graph",
+        "-q",
+    ]
     lrsearch(other, *attach, "--study-file", "same.py")
     status = told(folder, "status", "toy")
     assert (status["budget"], status["done"], status["state"]) == (6, 6, "finished")
@@ -214,17 +249,32 @@ def test_attach_trains_what_was_added_from_elsewhere_where_the_same_code_is(sear
 def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     folder, _ = searched
     trial = next(
-        each["trial"] for each in told(folder, "trials", "toy") if each["origin"] == "reference"
+        each["trial"]
+        for each in told(folder, "trials", "toy")
+        if each["origin"] == "reference"
     )
     looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
-    assert json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"] == 15
+    assert (
+        json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"]
+        == 15
+    )
     module = {}
     exec(looked(folder, "export", "toy", "--trial", "0"), module)
     assert module["make_optimizer"]().get_config() | {
         "name": ""
     } == keras.optimizers.Adam().get_config() | {"name": ""}, "yours too"
-    looked(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
+    looked(
+        folder,
+        "export",
+        "toy",
+        "--trial",
+        trial,
+        "--format",
+        "keras",
+        "-o",
+        "model.keras",
+    )
     load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", load],
@@ -239,14 +289,17 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
 
 def test_pictures_are_written(searched):
     folder, _ = searched
-    written = json.loads(lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout)
+    written = json.loads(
+        lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout
+    )
     names = ("curves", "progress", "rates", "schedules", "shapes")
     assert sorted(Path(each).name for each in written) == [
         f"{name}.{form}" for name in names for form in ("png", "svg")
     ]
     begins = {".png": b"\x89PNG", ".svg": b"<?xml"}
     assert all(
-        (folder / each).read_bytes().startswith(begins[Path(each).suffix]) for each in written
+        (folder / each).read_bytes().startswith(begins[Path(each).suffix])
+        for each in written
     )
 
 
@@ -261,7 +314,9 @@ def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
 
 def test_a_retest_is_shown_under_its_trial(searched):
     folder, _ = searched
-    assert looked(folder, "show", "toy", "0/2").startswith("retest 2 of trial 0: complete")
+    assert looked(folder, "show", "toy", "0/2").startswith(
+        "retest 2 of trial 0: complete"
+    )
     assert told(folder, "show", "toy", "0/2")["repeat"] == 1
 
 
@@ -275,9 +330,17 @@ def test_an_export_into_a_folder_that_is_not_there_is_refused(searched):
 def test_doctor_finds_this_machine_well(searched):
     folder, _ = searched
     found = {
-        each["name"]: each["well"] for each in told(folder, "doctor", "toy.py", "--devices", "cpu")
+        each["name"]: each["well"]
+        for each in told(folder, "doctor", "toy.py", "--devices", "cpu")
     }
-    assert {"libraries", "devices", "database", "tensorflow", "training", "memory"} <= set(found)
+    assert {
+        "libraries",
+        "devices",
+        "database",
+        "tensorflow",
+        "training",
+        "memory",
+    } <= set(found)
     assert all(found.values())
 
 
@@ -285,11 +348,16 @@ def test_doctor_finds_this_machine_well(searched):
 def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```\n(\. \.venv/bin/activate\n.*?)```", readme, re.DOTALL)
-    commands = block.replace("--trials 20", "--trials 2 --retest 0 --workers 1").splitlines()[1:]
+    commands = block.replace(
+        "--trials 20", "--trials 2 --retest 0 --workers 1"
+    ).splitlines()[1:]
     assert len(commands) == 6
     shell = f'lrsearch() {{ "{sys.executable}" -m lrsearch "$@"; }}\n'
     subprocess.run(
-        ["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240
+        ["bash", "-ec", shell + "\n".join(commands)],
+        cwd=tmp_path,
+        check=True,
+        timeout=240,
     )
     assert "<h1>my_study</h1>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -304,7 +372,8 @@ class Pause(keras.callbacks.Callback):
 """
 
 
-# tests/end_to_end/test_workers.py signals the toy's command; every engine's resume is in tests/contract.
+# tests/end_to_end/test_workers.py signals the toy's command; every engine's resume is
+# in tests/contract.
 @pytest.mark.long
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
     text = "import time\nfrom pathlib import Path\n" + STUDY.replace(
@@ -387,7 +456,9 @@ def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
 
 
 def read(port, path, *, method="GET", body=None, host=None):
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, data=body)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", method=method, data=body
+    )
     if host:
         request.add_header("Host", host)
     try:
@@ -397,19 +468,25 @@ def read(port, path, *, method="GET", body=None, host=None):
         return error.code, error.read().decode()
 
 
-def test_an_archive_is_verified_by_training_again_from_the_zip_alone(searched, tmp_path):
+def test_an_archive_is_verified_by_training_again_from_the_zip_alone(
+    searched, tmp_path
+):
     folder, _ = searched
     assert "13 files" in looked(folder, "archive", "toy", "-o", tmp_path / "toy.zip")
     done = lrsearch(tmp_path, "verify", "toy.zip", "--trials", 2, "--json")
     found = json.loads(done.stdout)
     assert found["holds"]
     assert [each["verdict"] for each in found["trials"]] == ["same", "same"]
-    assert {0, told(folder, "best", "toy")["trial"]} >= {int(e["trial"]) for e in found["trials"]}
+    assert {0, told(folder, "best", "toy")["trial"]} >= {
+        int(e["trial"]) for e in found["trials"]
+    }
 
 
 def test_trials_are_printed_as_csv_with_a_column_for_each_knob(searched):
     folder, _ = searched
-    rows = list(csv.DictReader(looked(folder, "trials", "toy", "--format", "csv").splitlines()))
+    rows = list(
+        csv.DictReader(looked(folder, "trials", "toy", "--format", "csv").splitlines())
+    )
     assert [row["trial"] for row in rows[:5]] == ["0", "1", "2", "3", "4"]
     values = [each["value"] for each in told(folder, "trials", "toy")]
     assert [float(row["value"]) for row in rows] == values

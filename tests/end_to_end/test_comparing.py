@@ -16,7 +16,9 @@ KEPT = ("storage", "engine_factory", "devices", "workers")
 
 
 def grow(arguments, each, by="optimizer"):
-    return top_up("toy", each, *split_options({name: arguments[name] for name in KEPT}), by=by)
+    return top_up(
+        "toy", each, *split_options({name: arguments[name] for name in KEPT}), by=by
+    )
 
 
 def trained(arguments, name):
@@ -25,7 +27,9 @@ def trained(arguments, name):
         return made, ledger.trials(made.id)
 
 
-def test_a_companion_has_equally_many_trials_of_each_optimizer_and_is_topped_up(study, run):
+def test_a_companion_has_equally_many_trials_of_each_optimizer_and_is_topped_up(
+    study, run
+):
     arguments = study(trials=4)
     run_study(**arguments)
     storage = ("--storage", arguments["storage"], "--json")
@@ -45,7 +49,11 @@ def test_a_companion_has_equally_many_trials_of_each_optimizer_and_is_topped_up(
     assert Counter(each.setting.optimizer for each in more) == {"sgd": 5, "adam": 5}
     assert [each.setting for each in more[:6]] == [each.setting for each in records]
     [after] = run("compare", "toy", *storage)["studies"]
-    assert (after["equal"], after["source"], after["trials_each"]) == (True, made.name, 5)
+    assert (after["equal"], after["source"], after["trials_each"]) == (
+        True,
+        made.name,
+        5,
+    )
     _, own = trained(arguments, "toy")
     assert len(own) == 4, "the study itself is as it was"
 

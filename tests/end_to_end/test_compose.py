@@ -1,5 +1,5 @@
-"""docker-compose.yml: its schema, and its very commands and environment as processes against a real
-PostgreSQL.
+"""docker-compose.yml: its schema, and its very commands and environment as processes
+against a real PostgreSQL.
 """
 
 import os
@@ -24,7 +24,9 @@ from lrsearch.values import StudyState
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = {name: service for name, service in COMPOSE["services"].items() if name != "database"}
+OURS = {
+    name: service for name, service in COMPOSE["services"].items() if name != "database"
+}
 
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.gpu.yml"])
@@ -42,7 +44,8 @@ def test_it_is_valid_by_the_compose_specification(file):
 
 
 @pytest.mark.skipif(
-    shutil.which("docker-compose") is None and "LRSEARCH_TEST_NO_SKIP" not in os.environ,
+    shutil.which("docker-compose") is None
+    and "LRSEARCH_TEST_NO_SKIP" not in os.environ,
     reason="docker-compose is not installed",
 )
 @pytest.mark.parametrize("gpu", [False, True])
@@ -51,7 +54,13 @@ def test_docker_compose_itself_reads_the_files_and_the_override_changes_the_work
 ):
     def read(*files):
         words = [word for each in files for word in ("-f", str(ROOT / each))]
-        command = ["docker-compose", "--project-directory", str(tmp_path), *words, "config"]
+        command = [
+            "docker-compose",
+            "--project-directory",
+            str(tmp_path),
+            *words,
+            "config",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert not done.stderr
@@ -63,9 +72,12 @@ def test_docker_compose_itself_reads_the_files_and_the_override_changes_the_work
     if gpu:
         both = read("docker-compose.yml", "docker-compose.gpu.yml")
         worker, before = both.pop("worker"), plain.pop("worker")
-        assert [sorted(each) for each in both.values()] == [sorted(each) for each in plain.values()]
+        assert [sorted(each) for each in both.values()] == [
+            sorted(each) for each in plain.values()
+        ]
         assert {name for name in worker if worker[name] != before.get(name)} <= {
-            "build", "command", "cpus", "deploy", "volumes"  # which it lists in another order
+            # which it lists in another order
+            "build", "command", "cpus", "deploy", "volumes"
         }  # fmt: skip
         assert worker["build"]["args"] == {"EXTRA": "gpu"}
         [device] = worker["deploy"]["resources"]["reservations"]["devices"]
@@ -88,12 +100,15 @@ def test_images_are_pinned_and_whatever_must_last_comes_back_after_a_reboot():
         re.search("^FROM (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1],
     ]
     assert all(re.search(r":\d+\.\d+(\.\d+)?-", each) for each in images), images
-    restarts = {name: service.get("restart") for name, service in COMPOSE["services"].items()}
+    restarts = {
+        name: service.get("restart") for name, service in COMPOSE["services"].items()
+    }
     lasting = dict.fromkeys(("database", "worker", "dashboard"), "unless-stopped")
     assert restarts == lasting | {"starter": None, "lrsearch": None}
     assert all(service["init"] for service in OURS.values())
     assert all(
-        OURS[name]["entrypoint"] == ["lrsearch-service"] for name in ("worker", "dashboard")
+        OURS[name]["entrypoint"] == ["lrsearch-service"]
+        for name in ("worker", "dashboard")
     ), "it ends no loop otherwise"
 
 
@@ -104,7 +119,8 @@ def test_a_scaled_worker_is_one_process_on_one_core():
 
 
 @pytest.mark.parametrize(
-    ("extra", "asked"), [("", "postgresql,plot,examples"), ("gpu", "postgresql,plot,examples,gpu")]
+    ("extra", "asked"),
+    [("", "postgresql,plot,examples"), ("gpu", "postgresql,plot,examples,gpu")],
 )
 def test_another_extra_comes_beside_what_the_studies_need(extra, asked):
     wanted = re.search(r'"\.\[(.*)\]"', (ROOT / "Dockerfile").read_text())[1]
@@ -126,7 +142,9 @@ def test_the_builder_gets_what_the_image_needs_and_no_secrets():
     ]
     copied = [
         name
-        for line in re.findall("^COPY (.*) \\S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+        for line in re.findall(
+            "^COPY (.*) \\S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+        )
         for name in line.split()
     ]
     assert kept[0] == "*"
@@ -136,14 +154,18 @@ def test_the_builder_gets_what_the_image_needs_and_no_secrets():
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of_the_host(tmp_path):
+def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of_the_host(
+    tmp_path,
+):
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     commands = [
         line.removeprefix("#   ")
         for line in lines
         if line.startswith("#   ") and "secrets" in line and "open " not in line
     ]
-    subprocess.run(["sh", "-c", "umask 077\n" + "\n".join(commands)], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["sh", "-c", "umask 077\n" + "\n".join(commands)], cwd=tmp_path, check=True
+    )
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     for secret in COMPOSE["secrets"].values():
         file = tmp_path / secret["file"]
@@ -153,8 +175,8 @@ def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of
 
 @pytest.fixture
 def service(tmp_path):
-    """docker/service.sh around an `lrsearch` that leaves with a code, or that leaves on SIGTERM as
-    one does that trains.
+    """docker/service.sh around an `lrsearch` that leaves with a code, or that leaves on
+    SIGTERM as one does that trains.
     """
     (tmp_path / "lrsearch").write_text(
         '#!/bin/sh\ntrap "sleep 0.3; echo put back; exit 143" TERM\n[ "$1" = train ] || exit "$1"\n'
@@ -214,8 +236,8 @@ def test_a_stop_reaches_lrsearch_which_puts_its_trials_back(service):
 
 @pytest.fixture
 def composed(new_database, tmp_path):
-    """Starts a service's command in its environment, as Compose would, with its paths and its
-    database's name filled in.
+    """Starts a service's command in its environment, as Compose would, with its paths
+    and its database's name filled in.
     """
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "toy.py").touch()
@@ -227,7 +249,9 @@ def composed(new_database, tmp_path):
 
     def filled(text):
         text = re.sub(
-            r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1], found[2]), str(text)
+            r"\$\{(\w+):-([^}]*)\}",
+            lambda found: given.get(found[1], found[2]),
+            str(text),
         )
         text = text.replace("postgresql+psycopg://lrsearch@database/lrsearch", url)
         text = text.replace("/run/secrets", str(tmp_path)).replace(
@@ -243,7 +267,10 @@ def composed(new_database, tmp_path):
         With `core` it has this one alone, as `cpus: 1` gives it.
         """
         service = OURS[name]
-        program = {"lrsearch": "lrsearch", "lrsearch-service": str(ROOT / "docker" / "service.sh")}
+        program = {
+            "lrsearch": "lrsearch",
+            "lrsearch-service": str(ROOT / "docker" / "service.sh"),
+        }
         entry = program[service.get("entrypoint", ["lrsearch"])[0]]
         command = [entry, *(command or map(filled, service["command"]))]
         given = {key: filled(value) for key, value in service["environment"].items()}
@@ -277,7 +304,8 @@ def test_its_services_search_a_study_show_it_and_looking_changes_nothing(compose
         "toy is ready; attach workers with: lrsearch attach toy\n",
     )
     cores = sorted(os.sched_getaffinity(0))
-    workers = [composed("worker", core=core) for core in (cores[0], cores[-1])]  # --scale worker=2
+    # --scale worker=2
+    workers = [composed("worker", core=core) for core in (cores[0], cores[-1])]
     for each in workers:
         assert "lrsearch left with 0; this container waits" in said(each)
         each.terminate()
@@ -289,7 +317,8 @@ def test_its_services_search_a_study_show_it_and_looking_changes_nothing(compose
         code, text = ended(composed("starter"))  # as `docker compose up` runs it again
         assert (
             code,
-            "toy is there already and stays as it is: draining, with a budget of 7 trials" in text,
+            "toy is there already and stays as it is: draining, with a budget of 7 trials"
+            in text,
         ) == (0, True)
         assert ledger.study("toy") == before
     dashboard = composed("dashboard")

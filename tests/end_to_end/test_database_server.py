@@ -1,5 +1,5 @@
-"""`lrsearch database start`: a private PostgreSQL for clusters without a database server, run as an
-ordinary user.
+"""`lrsearch database start`: a private PostgreSQL for clusters without a database
+server, run as an ordinary user.
 """
 
 import json
@@ -30,8 +30,8 @@ main(sys.argv[2:])
 
 
 def lrsearch(*arguments, code=0, user="ordinary"):
-    """The command under another user: its modules are loaded before root is given up, since /root
-    may be closed to it.
+    """The command under another user: its modules are loaded before root is given up,
+    since /root may be closed to it.
     """
     command = [
         sys.executable,
@@ -63,7 +63,9 @@ def folder():
 
 
 def test_it_starts_keeps_its_port_and_data_over_restarts_and_stops(folder):
-    started = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
+    started = json.loads(
+        lrsearch("database", "start", "--dir", folder, "--json").stdout
+    )
     file = folder / "url"
     assert started["storage"] == f"file:{file}"
     assert file.stat().st_mode & 0o077 == 0, "its URL holds a password"
@@ -72,11 +74,13 @@ def test_it_starts_keeps_its_port_and_data_over_restarts_and_stops(folder):
     ledger.close()
     again = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
     assert again == started
-    assert json.loads(lrsearch("database", "stop", "--dir", folder, "--json").stdout) == {
-        "stopped": True
-    }
+    assert json.loads(
+        lrsearch("database", "stop", "--dir", folder, "--json").stdout
+    ) == {"stopped": True}
     assert (
-        json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"]
+        json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)[
+            "running"
+        ]
         is False
     )
     third = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
@@ -119,7 +123,9 @@ def test_a_folder_with_other_things_in_it_is_refused_before_anything_is_changed(
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid", "192.0.2.1", "a" * 70])
 def test_an_address_that_is_not_this_machines_is_refused_in_one_line(folder, address):
-    error = lrsearch("database", "start", "--dir", folder, "--listen", address, code=2).stderr
+    error = lrsearch(
+        "database", "start", "--dir", folder, "--listen", address, code=2
+    ).stderr
     assert len(error.splitlines()) == 1
     assert "--listen must be an address of this machine" in error
     assert not folder.exists()
@@ -127,7 +133,9 @@ def test_an_address_that_is_not_this_machines_is_refused_in_one_line(folder, add
 
 def test_a_pid_file_that_outlived_its_server_is_not_believed(folder):
     """Not even where another program has the number by now."""
-    started = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
+    started = json.loads(
+        lrsearch("database", "start", "--dir", folder, "--json").stdout
+    )
     pid_file = folder / "data" / "postmaster.pid"
     text = pid_file.read_text()
     lrsearch("database", "stop", "--dir", folder)
@@ -137,10 +145,14 @@ def test_a_pid_file_that_outlived_its_server_is_not_believed(folder):
         if os.geteuid() == 0:
             shutil.chown(pid_file, "postgres")
         assert (
-            json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"]
+            json.loads(
+                lrsearch("database", "status", "--dir", folder, "--json").stdout
+            )["running"]
             is False
         )
-        again = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
+        again = json.loads(
+            lrsearch("database", "start", "--dir", folder, "--json").stdout
+        )
         assert again == started
         open_ledger(resolve_url(again["storage"], {}), create=True).close()
         other.kill()

@@ -57,17 +57,26 @@ SMALLER = {
 # Exit codes that are an answer here, where the study has ended.
 ANSWERS = {"resume": {4}, "start-study": {0, 1}}
 PAGES = ("README.md", "docs/guide.md", "docs/questions.md", "lrsearch/cli/skill.md")
-COMMANDS = sorted({each.partition("#")[0].strip() for page in PAGES for each in written(page)})
+COMMANDS = sorted(
+    {each.partition("#")[0].strip() for page in PAGES for each in written(page)}
+)
 RUN = [
     each
     for each in COMMANDS
-    if len(each.split()) > 1 and not any(re.search(pattern, each) for pattern in ELSEWHERE)
+    if len(each.split()) > 1
+    and not any(re.search(pattern, each) for pattern in ELSEWHERE)
 ]
-PEERS = {"from_optuna": "optuna", "from_keras_tuner": "keras_tuner", "from_ray_tune": "ray.tune"}
+PEERS = {
+    "from_optuna": "optuna",
+    "from_keras_tuner": "keras_tuner",
+    "from_ray_tune": "ray.tune",
+}
 
 
 def environment():
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LRSEARCH", "PYTEST"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("LRSEARCH", "PYTEST"))
+    }
     return kept | {"CUDA_VISIBLE_DEVICES": "-1", "WANDB_MODE": "offline"}
 
 
@@ -88,7 +97,17 @@ def ended(tmp_path_factory):
     asked = ["--trials", "4", "--retest", "1", "--workers", "1", "-q"]
     run(folder, "-m", "lrsearch", "start-study", "my_study.py", *asked)
     (folder / "best.json").write_text(
-        run(folder, "-m", "lrsearch", "export", "my_study", "--format", "json", "--trial", "1")
+        run(
+            folder,
+            "-m",
+            "lrsearch",
+            "export",
+            "my_study",
+            "--format",
+            "json",
+            "--trial",
+            "1",
+        )
     )
     return folder
 
@@ -110,9 +129,9 @@ def test_a_command_of_the_documents_runs(ended, tmp_path, command):
 def test_every_command_runs_here_or_is_named_with_its_test():
     assert len(RUN) > 40
     for pattern, where in ELSEWHERE.items():
-        assert any(re.search(pattern, each) for each in COMMANDS + written("docs/clusters.md")), (
-            pattern
-        )
+        assert any(
+            re.search(pattern, each) for each in COMMANDS + written("docs/clusters.md")
+        ), pattern
         for name in re.findall(r"test_\w+", where):
             assert (Path(__file__).parent / f"{name}.py").exists(), name
 
@@ -121,7 +140,9 @@ def test_every_command_runs_here_or_is_named_with_its_test():
 def test_a_page_that_leads_from_another_tool_runs(tmp_path, page):
     """Ours, and theirs where it is installed: pip install keras-tuner 'ray[tune]'."""
     for name, text in listings(f"docs/{page}.md").items():
-        (tmp_path / name).write_text(re.sub(r"(max_trials|n_trials|num_samples)=40", r"\1=2", text))
+        (tmp_path / name).write_text(
+            re.sub(r"(max_trials|n_trials|num_samples)=40", r"\1=2", text)
+        )
     try:
         installed = importlib.util.find_spec(PEERS[page]) is not None
     except ModuleNotFoundError:

@@ -50,11 +50,13 @@ def test_two_workers_retest_every_setting_on_the_same_rows_of_each_fold_and_all_
     assert answer["verdict"]["validation"]["folds"] == COUNT
     assert answer["verdict"]["counted"] == ["seeds", "folds", "choice"]
     assert answer["yours"]["retest"]["folds"] == [0, 1, 2]
-    table = list(csv.DictReader(searched("trials", "wine", "--format", "csv").splitlines()))
+    table = list(
+        csv.DictReader(searched("trials", "wine", "--format", "csv").splitlines())
+    )
     assert [each["fold"] for each in table if each["kind"] == "search"] == ["0"] * 3
-    assert {(each["repeat"], each["fold"]) for each in table if each["kind"] == "retest"} == {
-        (str(fold), str(fold)) for fold in range(COUNT)
-    }
+    assert {
+        (each["repeat"], each["fold"]) for each in table if each["kind"] == "retest"
+    } == {(str(fold), str(fold)) for fold in range(COUNT)}
     second = searched("show", "wine", "0/2", "--json")
     assert (second["fold"], second["notes"][0]) == (1, "trained on fold 1")
     said = searched("retest", "wine", "--seeds", 4, "--plan-only", code=2)
@@ -66,9 +68,15 @@ def check_rows(ledger):
     records, scores = ledger.trials(study.id), ledger.row_scores(study.id)
     assert (study.facts.folds, study.plan.retest_seeds) == (COUNT, COUNT)
     kept = {each.id: scores[each.id]["validation"] for each in records}
-    rows = {(each.parent, each.repeat): kept[each.id] for each in records if each.is_retest}
-    assert rows.keys() == {(parent, fold) for parent in range(3) for fold in range(COUNT)}
-    by_fold = [{rows[parent, fold].digest for parent in range(3)} for fold in range(COUNT)]
+    rows = {
+        (each.parent, each.repeat): kept[each.id] for each in records if each.is_retest
+    }
+    assert rows.keys() == {
+        (parent, fold) for parent in range(3) for fold in range(COUNT)
+    }
+    by_fold = [
+        {rows[parent, fold].digest for parent in range(3)} for fold in range(COUNT)
+    ]
     assert [len(each) for each in by_fold] == [1, 1, 1], "whichever worker trained it"
     assert len(set().union(*by_fold)) == COUNT
     assert [rows[0, fold].rows for fold in range(COUNT)] == [60, 59, 59]

@@ -49,7 +49,9 @@ def run(tmp_path):
     program = tmp_path / "nvidia-smi"
     program.write_text(SMI)
     program.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CUDA")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CUDA")
+    }
     environment |= {
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -73,7 +75,9 @@ def run(tmp_path):
     return run
 
 
-def test_a_model_under_a_mirrored_strategy_trains_on_two_gpus_of_one_worker(run, tmp_path):
+def test_a_model_under_a_mirrored_strategy_trains_on_two_gpus_of_one_worker(
+    run, tmp_path
+):
     (tmp_path / "study.py").write_text(STUDY)
     options = ["--trials", "2", "--retest", "0", "--name", "mirrored"]
     said = run("start-study", "study.py", *options, "--gpus-per-trial", "2")
@@ -81,4 +85,6 @@ def test_a_model_under_a_mirrored_strategy_trains_on_two_gpus_of_one_worker(run,
     [worker] = json.loads(run("workers", "mirrored", "--json").stdout)
     assert worker["slot"] == "gpu:0+1"
     trials = json.loads(run("trials", "mirrored", "--json").stdout)
-    assert [(each["state"], each["engine"]) for each in trials] == [("complete", "fit")] * 2
+    assert [(each["state"], each["engine"]) for each in trials] == [
+        ("complete", "fit")
+    ] * 2

@@ -29,12 +29,16 @@ def pods(new_database, tmp_path):
 
     def run(*words):
         command, environ = ["lrsearch", *map(str, words)], environment | secret
-        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, check=True
+        )
         return done.stdout.decode()
 
     run("start-study", "toy.json", "--create-only", "--trials", TRIALS, "--retest", 0)
     words = ("--image", "any:1", "--checkpoints", tmp_path / "shared", "--dry-run")
-    job = yaml.safe_load(run("attach", "toy", "--on", "k8s", "--workers", 2, *words))["spec"]
+    job = yaml.safe_load(run("attach", "toy", "--on", "k8s", "--workers", 2, *words))[
+        "spec"
+    ]
     pod = job["template"]["spec"]
     grace = pod["terminationGracePeriodSeconds"]
     [container] = pod["containers"]
@@ -71,7 +75,9 @@ def look(url):
 
 
 @pytest.mark.slow
-def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budget(pods, tmp_path):
+def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budget(
+    pods, tmp_path
+):
     evicted, other = pods(), pods()
     until = time.monotonic() + 120
     while sum(each.state is TrialState.RUNNING for each in look(pods.url)[1]) < 2:
@@ -84,5 +90,7 @@ def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budge
     assert pods().wait(60) == other.wait(60) == 0, "the work queue is done"
     state, trials = look(pods.url)
     assert state is StudyState.FINISHED
-    assert [(each.state, each.lost) for each in trials] == [(TrialState.COMPLETE, 0)] * TRIALS
+    assert [(each.state, each.lost) for each in trials] == [
+        (TrialState.COMPLETE, 0)
+    ] * TRIALS
     assert sorted(each.attempt for each in trials) == [1, 1, 1, 2]

@@ -61,5 +61,7 @@ def test_nothing_begins_where_the_time_is_too_short(stored):
 
 def test_a_time_that_has_passed_is_said_in_one_line(stored):
     _, ours = stored(workers=1, trials=2)
-    with pytest.raises(EnvironmentProblem, match=r"--leave-by, or the time of the batch job"):
+    with pytest.raises(
+        EnvironmentProblem, match=r"--leave-by, or the time of the batch job"
+    ):
         attach("toy", **ours, leave_by=time.time() - 1)

@@ -47,7 +47,9 @@ def test_every_training_of_a_search_is_a_run_and_the_verdict_follows(search, tmp
     [first] = (tmp_path / "runs" / "toy" / "answer").glob("events.*")
     search("--log-to", "tensorboard=runs", command=("retest", "toy", "--seeds", "2"))
     again = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
-    assert {each.replace("-1", "-2") for each in sent if "-retest-1" in each} == again - sent
+    assert {
+        each.replace("-1", "-2") for each in sent if "-retest-1" in each
+    } == again - sent
     [last] = (tmp_path / "runs" / "toy" / "answer").glob("events.*")
     assert last.name != first.name, "the verdict is written anew"
 

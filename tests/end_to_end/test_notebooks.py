@@ -1,5 +1,5 @@
-"""Searches in this very process, as notebooks make them: without a name, gone on with, retested,
-opened elsewhere.
+"""Searches in this very process, as notebooks make them: without a name, gone on with,
+retested, opened elsewhere.
 """
 
 from dataclasses import replace
@@ -60,7 +60,9 @@ def test_a_cell_goes_on_where_it_stood_another_definition_is_another_study_and_a
     assert (again.study.id, len(again.records)) == (first.study.id, len(first.records))
     assert {each.engine for each in first.records} == {"graph"}
     other = lrsearch.search(
-        replace(DEFINITION, epochs=2), **OPTIONS | {"trials": 1, "retest": 0}, quiet=True
+        replace(DEFINITION, epochs=2),
+        **OPTIONS | {"trials": 1, "retest": 0},
+        quiet=True,
     )
     assert other.study.name != name
     assert len(lrsearch.load(name).records) == len(first.records)

@@ -10,7 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from lrsearch.cli.main import cli
-from lrsearch.definition import accept_changes, fingerprint_of, load_study_file, recorded_of
+from lrsearch.definition import (
+    accept_changes,
+    fingerprint_of,
+    load_study_file,
+    recorded_of,
+)
 from lrsearch.errors import FingerprintMismatch, SchemaMismatch
 from lrsearch.storage import migrate_database, open_ledger
 from lrsearch.values import Kind, StudyState
@@ -92,7 +97,9 @@ def test_its_studies_know_their_files_again_and_refuse_others(folder, ledger, na
     under_3_11 = versions() | {"python": "3.11.0"}
     with pytest.raises(FingerprintMismatch, match="--accept-change code,"):
         accept_changes(study, here(edited, study, versions=under_3_11))
-    [change], _ = accept_changes(study, here(edited, study, versions=under_3_11), accept=["code"])
+    [change], _ = accept_changes(
+        study, here(edited, study, versions=under_3_11), accept=["code"]
+    )
     kept = ledger.record_changes(study.id, [change])
     assert accept_changes(kept, here(edited, study, versions=under_3_11))[0] == []
 
@@ -111,7 +118,11 @@ def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_com
 
 @pytest.mark.tensorflow
 def test_a_study_that_it_stopped_goes_on_from_its_checkpoints_and_ends(folder, ledger):
-    waiting = [each for each in ledger.trials(ledger.study("begun").id) if not each.state.terminal]
+    waiting = [
+        each
+        for each in ledger.trials(ledger.study("begun").id)
+        if not each.state.terminal
+    ]
     before = {
         each.id: (each.value, each.reason)
         for each in ledger.trials(ledger.study("begun").id)
@@ -131,7 +142,9 @@ def test_a_study_that_it_stopped_goes_on_from_its_checkpoints_and_ends(folder, l
     ]
     lrsearch(*attach)
     study = ledger.study("begun")
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()
+    ]
     resumed = {
         each["number"]: each["resumed_from"]
         for each in events

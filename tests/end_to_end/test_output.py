@@ -1,5 +1,5 @@
-"""Output that ends before the command does: closed pipes and full disks change neither the study
-nor the exit code, and raise nothing.
+"""Output that ends before the command does: closed pipes and full disks change neither
+the study nor the exit code, and raise nothing.
 """
 
 import os
@@ -26,7 +26,11 @@ def study(tmp_path):
 
 
 def run(folder, *arguments, stdout, stderr=subprocess.PIPE):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LRSEARCH")
+    }
     command = [*LEFT, *arguments]
     return subprocess.run(
         command,

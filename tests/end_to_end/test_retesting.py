@@ -1,5 +1,5 @@
-"""`lrsearch retest` and a raised --retest: a toy's real workers on SQLite, and the command on
-studies in every state.
+"""`lrsearch retest` and a raised --retest: a toy's real workers on SQLite, and the
+command on studies in every state.
 """
 
 import pytest
@@ -23,8 +23,8 @@ KEPT = ("storage", "engine_factory", "devices", "workers")
 
 @pytest.fixture
 def ended(ledger):
-    """A study of six trials with two retests each of the best three and yours; trials 4, 3 and 5
-    are best, in this order.
+    """A study of six trials with two retests each of the best three and yours; trials
+    4, 3 and 5 are best, in this order.
     """
     made = ledger.create_study(plan(trials=6, retest_seeds=2))
     worker = add_worker(ledger, made)
@@ -33,7 +33,11 @@ def ended(ledger):
     seeds = [seed_of(0, Kind.RETEST, repeat) for repeat in range(2)]
     ledger.plan_retests(
         made.id,
-        [Retest(parent=p, repeat=r, seed=s) for r, s in enumerate(seeds) for p in (4, 5, 3, 0)],
+        [
+            Retest(parent=p, repeat=r, seed=s)
+            for r, s in enumerate(seeds)
+            for p in (4, 5, 3, 0)
+        ],
     )
     train(ledger, made, worker)
     assert ledger.study("toy").state is StudyState.FINISHED
@@ -48,10 +52,12 @@ def repeats(ledger, study):
     return found
 
 
-# -- training ----------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------
 
 
-def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machine(study):
+def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machine(
+    study,
+):
     arguments = study(trials=5, retest=1)
     run_study(**arguments)
     notes = []
@@ -61,7 +67,9 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         RetestOptions(seeds=3, top=2),
         **kept,
         listen=lambda event: (
-            notes.append(event.message.text) if isinstance(event.message, Note) else None
+            notes.append(event.message.text)
+            if isinstance(event.message, Note)
+            else None
         ),
     )
     assert (added.taken.added, added.taken.waiting, added.study.state) == (
@@ -69,11 +77,17 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         0,
         StudyState.FINISHED,
     )
-    found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
+    found = [
+        each
+        for each in records(arguments, Kind.RETEST)
+        if each.parent in added.choice.trials
+    ]
     assert {
         each.parent: sum(one.parent == each.parent for one in found) for each in found
     } == dict.fromkeys(added.choice.trials, 3)
-    assert {each.seed for each in found} == {seed_of(0, Kind.RETEST, repeat) for repeat in range(3)}
+    assert {each.seed for each in found} == {
+        seed_of(0, Kind.RETEST, repeat) for repeat in range(3)
+    }
     assert all(each.value is not None for each in found)
     assert notes[0].startswith("6 more retests: trials ")
     again = retest("toy", RetestOptions(seeds=3, top=2), **kept)
@@ -91,13 +105,16 @@ def test_a_race_is_trained_by_the_workers_of_this_machine(study):
     assert len(found) <= 12
     assert raced.study.state is StudyState.FINISHED
     by_trial = {
-        each.parent: {one.repeat for one in found if one.parent == each.parent} for each in found
+        each.parent: {one.repeat for one in found if one.parent == each.parent}
+        for each in found
     }
     assert all(repeats == set(range(len(repeats))) for repeats in by_trial.values())
     assert race("toy", 3, *split_options(kept)).trained == 0
 
 
-def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(study):
+def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(
+    study,
+):
     arguments = study(workers=1, trials=4, retest=1)
     run_study(**arguments)
     notes = []
@@ -136,7 +153,7 @@ def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(stud
         assert ledger.study("toy").state is StudyState.OPEN, "the search goes on"
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------
 
 
 def test_more_seeds_go_to_the_best_of_the_answer_and_yours(run, ledger, ended):
@@ -147,12 +164,19 @@ def test_more_seeds_go_to_the_best_of_the_answer_and_yours(run, ledger, ended):
     }  # fmt: skip
     assert ledger.study("toy").state is StudyState.OPEN
     shared = [seed_of(0, Kind.RETEST, repeat) for repeat in range(5)]
-    assert repeats(ledger, ended) == {4: shared, 0: shared, 5: shared[:2], 3: shared[:2]}
+    assert repeats(ledger, ended) == {
+        4: shared,
+        0: shared,
+        5: shared[:2],
+        3: shared[:2],
+    }
     assert len(train(ledger, ended, add_worker(ledger, ended))) == 6
     assert ledger.study("toy").state is StudyState.FINISHED
 
 
-def test_more_settings_and_a_single_trial_have_as_many_seeds_as_the_others(run, ledger, ended):
+def test_more_settings_and_a_single_trial_have_as_many_seeds_as_the_others(
+    run, ledger, ended
+):
     said = run("retest", "toy", "--top", 4, "--plan-only")
     assert (
         said
@@ -179,7 +203,9 @@ def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_name
     assert "lrsearch attach toy" in said
     rule = ledger.study("toy").plan
     assert (rule.retest_seeds, rule.retest_top) == (3, 4)
-    assert {parent: len(seeds) for parent, seeds in repeats(ledger, made).items()} == {0: 3}
+    assert {parent: len(seeds) for parent, seeds in repeats(ledger, made).items()} == {
+        0: 3
+    }
     assert train(ledger, made, worker) == [1, 2, 3, 4, 5]
     assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests), (
         "before retests that wait"
@@ -191,12 +217,16 @@ def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_name
     assert ledger.plan_retests(made.id, stale, rule=(3, 4))
 
 
-def test_a_stopped_study_takes_the_retests_and_a_broken_one_refuses_them(run, ledger, ended):
+def test_a_stopped_study_takes_the_retests_and_a_broken_one_refuses_them(
+    run, ledger, ended
+):
     run("retest", "toy", "--seeds", 3, "--plan-only")
     run("stop", "toy", "--now")
     said = run("retest", "toy", "--seeds", 4)
     assert said.startswith("4 more retests")
-    assert said.endswith("It is stopped: lrsearch resume toy, then lrsearch attach toy.\n")
+    assert said.endswith(
+        "It is stopped: lrsearch resume toy, then lrsearch attach toy.\n"
+    )
     assert ledger.study("toy").state is StudyState.STOPPED
     run("resume", "toy")
     assert len(train(ledger, ended, add_worker(ledger, ended))) == 8
@@ -243,18 +273,22 @@ def test_retests_that_failed_stay_and_are_named(run, ledger, ended):
     assert "1 retest of them ended without a value before, and stays so" in said
 
 
-def test_a_study_file_that_is_not_here_is_refused_before_anything_is_added(run, ledger, ended):
+def test_a_study_file_that_is_not_here_is_refused_before_anything_is_added(
+    run, ledger, ended
+):
     assert "is not here" in run("retest", "toy", "--seeds", 9, code=2)
     assert {len(seeds) for seeds in repeats(ledger, ended).values()} == {2}
     assert ledger.study("toy").state is StudyState.FINISHED
 
 
-# -- a race ------------------------------------------------------------------------------------------------------------
+# -- a race ----------------------------------------------------------------------------
 
 
 def raced(ledger, study, worker):
     """Train what a race plans; returns the repeats by trial."""
-    while not isinstance(asked := ledger.claim(study.id, worker, lease_seconds=60), Done):
+    while not isinstance(
+        asked := ledger.claim(study.id, worker, lease_seconds=60), Done
+    ):
         if isinstance(asked, PlanRetests):
             assert asked.race
             plan_retests(ledger, study.name, asked)
@@ -271,7 +305,9 @@ def raced(ledger, study, worker):
     return {parent: len(seeds) for parent, seeds in repeats(ledger, study).items()}
 
 
-def test_a_race_has_at_most_so_many_retests_and_is_the_same_for_every_worker(ended, ledger, run):
+def test_a_race_has_at_most_so_many_retests_and_is_the_same_for_every_worker(
+    ended, ledger, run
+):
     worker = add_worker(ledger, ended)
     told = run("retest", "toy", "--total", "20", "--plan-only", "--json")
     assert (told["search_over"], told["added"], told["state"]) == (True, 12, "open")
@@ -279,7 +315,9 @@ def test_a_race_has_at_most_so_many_retests_and_is_the_same_for_every_worker(end
     assert sum(found.values()) <= 20
     assert set(found) == {4, 5, 3, 0, 2, 1}, "the best five and yours"
     assert ledger.study("toy").state is StudyState.FINISHED
-    assert run("retest", "toy", "--total", "3", "--plan-only").startswith("toy has 3 retests")
+    assert run("retest", "toy", "--total", "3", "--plan-only").startswith(
+        "toy has 3 retests"
+    )
 
 
 def test_a_race_that_is_asked_for_during_the_search_takes_the_place_of_the_usual_retests(
@@ -290,12 +328,16 @@ def test_a_race_that_is_asked_for_during_the_search_takes_the_place_of_the_usual
     assert "up to 7 more retests of toy after its search" in told
     worker = add_worker(ledger, made)
     train(ledger, made, worker)
-    assert ledger.claim(made.id, worker, lease_seconds=60) == PlanRetests(None, 7, race=True)
+    assert ledger.claim(made.id, worker, lease_seconds=60) == PlanRetests(
+        None, 7, race=True
+    )
     assert sum(raced(ledger, made, worker).values()) <= 7
     assert ledger.study("toy").state is StudyState.FINISHED
 
 
-def test_a_limit_of_trainings_rises_for_a_race_and_falls_by_what_it_did_not_need(ledger, run):
+def test_a_limit_of_trainings_rises_for_a_race_and_falls_by_what_it_did_not_need(
+    ledger, run
+):
     made = ledger.create_study(plan(trials=2, trainings=2, retest_seeds=0))
     worker = add_worker(ledger, made)
     train(ledger, made, worker)

@@ -33,16 +33,23 @@ def test_trials_keep_validation_rows_and_retests_test_rows_too(tmp_path, monkeyp
     digests = {"validation": set(), "test": set()}
     for record in records:
         rows = scores[record.id]
-        assert set(rows) == ({"validation", "test"} if record.is_retest else {"validation"})
+        assert set(rows) == (
+            {"validation", "test"} if record.is_retest else {"validation"}
+        )
         assert rows["validation"].values.mean() == pytest.approx(record.value, rel=1e-4)
         for split, each in rows.items():
             assert each.rows == {"validation": VALIDATED, "test": TESTED}[split]
             digests[split].add(each.digest)
-    assert {split: len(each) for split, each in digests.items()} == {"validation": 1, "test": 1}
+    assert {split: len(each) for split, each in digests.items()} == {
+        "validation": 1,
+        "test": 1,
+    }
 
 
 def test_trials_of_an_objective_without_rows_are_noted_alike(tmp_path, monkeypatch):
     kind, reason = OTHERS["RMSE"]
     records, scores = searched(kind, tmp_path, monkeypatch)
     assert scores == {}
-    assert {note for each in records for note in each.notes} == {f"{NO_ROW_SCORES}{reason}"}
+    assert {note for each in records for note in each.notes} == {
+        f"{NO_ROW_SCORES}{reason}"
+    }

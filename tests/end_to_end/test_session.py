@@ -43,10 +43,16 @@ def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
     """With `auto`, a time-out and a limit of trainings: of all claims this one is the deepest."""
     url = f"sqlite:///{tmp_path}/toy.db"
     (tmp_path / "study.py").write_text(KERAS_STUDY)
-    with_figures = {"engine": "vectorized", "width": 4, "reason": "as the test wants it"}
+    with_figures = {
+        "engine": "vectorized",
+        "width": 4,
+        "reason": "as the test wants it",
+    }
     ledger = open_ledger(url, create=True)
     known = facts(objective="val_loss")
-    made = ledger.create_study(plan(first=(), timeout_seconds=3600.0, trainings=20, facts=known))
+    made = ledger.create_study(
+        plan(first=(), timeout_seconds=3600.0, trainings=20, facts=known)
+    )
     ledger.note_calibration(made.id, "here/cpu/all", with_figures)
     ledger.close()
     config = WorkerConfig(
@@ -66,7 +72,8 @@ def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
     ) as worker:
         for each in (config, Work(study=made.name), Quit()):
             worker.stdin.write(json.dumps(each.to_json()) + "\n")
-        worker.stdin.flush()  # and not closed: its end would mean that the parent is dead
+        # and not closed: its end would mean that the parent is dead
+        worker.stdin.flush()
         told = worker.stdout.read()
     assert (tmp_path / "frames.json").exists(), told
     frames = json.loads((tmp_path / "frames.json").read_text())
@@ -76,7 +83,9 @@ def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
     assert len(frames) <= MOST_FRAMES, listed
     rows = r"^\| \d+ \| `(\S+)` \| `(\w+)` \|"
     told = re.findall(rows, ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert told == [tuple(each) for each in frames], f"docs/architecture.md should say\n{listed}"
+    assert told == [tuple(each) for each in frames], (
+        f"docs/architecture.md should say\n{listed}"
+    )
 
 
 def test_a_worker_process_and_a_notebook_train_alike(study, tmp_path):  # noqa: F811
@@ -93,10 +102,14 @@ def test_a_worker_process_and_a_notebook_train_alike(study, tmp_path):  # noqa: 
             run_inline(toy, search, machine, listen=said.append)
         else:
             run_study(**arguments, listen=said.append)
-        told.append([_words(each.message) for each in said if _of_session(each.message)])
+        told.append(
+            [_words(each.message) for each in said if _of_session(each.message)]
+        )
         with ledger_of(arguments) as ledger:
             records = ledger.trials(ledger.study("toy").id)
-            left.append([(each.number, each.setting, each.seed, each.value) for each in records])
+            left.append(
+                [(each.number, each.setting, each.seed, each.value) for each in records]
+            )
     assert told[0] == told[1]
     assert told[0][0] == ("engine.ready", None)
     assert told[0][-1] == ("done", None)

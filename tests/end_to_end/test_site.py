@@ -32,7 +32,9 @@ def test_the_site_reads_well_as_files_at_both_widths_in_the_dark_and_its_search_
         for name in PAGES:
             page.open(f"file://{tmp_path}/{name}.html")
             assert page.js("document.documentElement.scrollWidth") <= width, name
-            assert page.js("[...document.images].every(each => each.naturalWidth > 0)"), name
+            assert page.js(
+                "[...document.images].every(each => each.naturalWidth > 0)"
+            ), name
     light = page.js("getComputedStyle(document.body).backgroundColor")
     page.media(scheme="dark")
     page.wait(f"getComputedStyle(document.body).backgroundColor !== {light!r}")

@@ -1,5 +1,5 @@
-"""Workers and their threads follow from a rule, and a study keeps its threads: real processes, a
-cheap stand-in trains.
+"""Workers and their threads follow from a rule, and a study keeps its threads: real
+processes, a cheap stand-in trains.
 """
 
 import json
@@ -22,8 +22,8 @@ from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
 
 SUPPORT = Path(__file__).parents[1] / "support"
-# A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept
-# its signal handlers.
+# A study whose cores version 0.1.0 measured: one worker per core stayed, and the other
+# pool kept its signal handlers.
 MEASURED = {"epochs": 200, "epoch_seconds": 0.1, "pace": {"1": 3.0, "2": 5.0}}
 
 DRIVER = """
@@ -70,7 +70,9 @@ def search(options, monkeypatch):
             assert [each.state for each in ledger.trials(study.id)] == [
                 TrialState.COMPLETE
             ] * study.trials
-        return [event.message.text for event in events if isinstance(event.message, Note)]
+        return [
+            event.message.text for event in events if isinstance(event.message, Note)
+        ]
 
     return run
 
@@ -120,13 +122,19 @@ def test_threads_that_nobody_noted_are_said_to_be_unknown(search, options):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
-def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, number, code):
+def test_the_first_signal_is_heard_where_cores_used_to_be_measured(
+    options, number, code
+):
     Path("toy.json").write_text(json.dumps(MEASURED))
     asked = {**options, "trials": 3, "retest": 0}
     with subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps(asked)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", DRIVER, json.dumps(asked)],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

@@ -70,7 +70,9 @@ class Submitter:
         return sum(each.state is TrialState.RUNNING for each in trials)
 
     def logs(self):
-        return "\n".join(each.read_text() for each in self.folder.glob("lrsearch-toy-*.log"))
+        return "\n".join(
+            each.read_text() for each in self.folder.glob("lrsearch-toy-*.log")
+        )
 
     def until(self, holds, seconds=120.0):
         until = time.monotonic() + seconds
@@ -85,9 +87,13 @@ def submitter(slurm, new_database, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_down(slurm, submitter):
+def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_down(
+    slurm, submitter
+):
     here = submitter(epochs=4, epoch_seconds=0.1)
-    said = json.loads(here.run("attach", "toy", "--on", "slurm", "--workers", 3, "--json"))
+    said = json.loads(
+        here.run("attach", "toy", "--on", "slurm", "--workers", 3, "--json")
+    )
     job = said["job"]
     here.until(lambda: here.training() == 3)
     tasks = slurm.tasks(job)
@@ -104,7 +110,9 @@ def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_dow
     slurm.run("scontrol", "requeue", f"{job}_{requeued}")
     node = tasks[alone][1]
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=a test")
-    here.until(lambda: all(state == "PENDING" for state, _ in slurm.tasks(job).values()))
+    here.until(
+        lambda: all(state == "PENDING" for state, _ in slurm.tasks(job).values())
+    )
     assert set(slurm.tasks(job)) == {alone, requeued}, "Slurm queues them again"
     state, trials = here.records()
     assert state is StudyState.OPEN
@@ -118,15 +126,29 @@ def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_dow
     here.until(lambda: not slurm.tasks(job))
     _, trials = here.records()
     assert [each.state for each in trials] == [TrialState.COMPLETE] * TRIALS
-    trained = [json.loads(line) for line in (here.folder / "journal").read_text().splitlines()]
+    trained = [
+        json.loads(line) for line in (here.folder / "journal").read_text().splitlines()
+    ]
     ended = [each["trial"] for each in trained if each["epoch"] == 4]
-    assert sorted(ended) == sorted(each.id for each in trials), "each is trained to its end once"
+    assert sorted(ended) == sorted(each.id for each in trials), (
+        "each is trained to its end once"
+    )
 
 
 @pytest.mark.slow
 def test_a_job_whose_time_is_too_short_begins_nothing_and_says_so(slurm, submitter):
     here = submitter()
-    words = ("attach", "toy", "--on", "slurm", "--workers", 1, "--json", "--", "--time=1")
+    words = (
+        "attach",
+        "toy",
+        "--on",
+        "slurm",
+        "--workers",
+        1,
+        "--json",
+        "--",
+        "--time=1",
+    )
     job = json.loads(here.run(*words))["job"]
     # a task leaves the queue before its last words are in its log
     here.until(lambda: "--leave-by, or the time of the batch job" in here.logs())

@@ -1,5 +1,5 @@
-"""Steering and looking commands on a real SQLite study, without training: stop, resume, extend,
-retry, delete, status, migrate.
+"""Steering and looking commands on a real SQLite study, without training: stop, resume,
+extend, retry, delete, status, migrate.
 """
 
 from dataclasses import replace
@@ -29,7 +29,11 @@ def study(ledger):
 
 
 def test_stop_drains_or_interrupts_and_resume_opens_again(run, ledger, study):
-    assert run("stop", "toy", "--json") == {"study": "toy", "state": "draining", "running": 0}
+    assert run("stop", "toy", "--json") == {
+        "study": "toy",
+        "state": "draining",
+        "running": 0,
+    }
     assert ledger.study("toy").state is StudyState.DRAINING
     assert "interrupted" in run("stop", "toy", "--now")
     assert ledger.study("toy").state is StudyState.STOPPED
@@ -40,7 +44,11 @@ def test_stop_drains_or_interrupts_and_resume_opens_again(run, ledger, study):
 
 def test_a_study_that_has_ended_is_neither_stopped_nor_opened(run, ledger, study):
     train(ledger, study, add_worker(ledger, study))
-    assert run("stop", "toy", "--json") == {"study": "toy", "state": "finished", "running": 0}
+    assert run("stop", "toy", "--json") == {
+        "study": "toy",
+        "state": "finished",
+        "running": 0,
+    }
     assert "toy is finished: there is nothing to stop" in run("stop", "toy", "--now")
     assert "lrsearch extend toy --trials N" in run("resume", "toy", code=4)
     assert ledger.study("toy").state is StudyState.FINISHED
@@ -63,7 +71,9 @@ def test_a_broken_study_is_told_to_whoever_attaches_and_a_retry_opens_it(run, le
     }
 
 
-def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, ledger, study):
+def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(
+    run, ledger, study
+):
     run("stop", "toy")
     assert "lrsearch resume toy" in run("extend", "toy", "--trials", 1)
     assert "lrsearch resume toy" in run("retry", "toy", "--failed")
@@ -77,7 +87,9 @@ def search(ledger, found, *, listen=lambda _event: None, **asked):
     )
 
 
-def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(ledger, study):
+def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(
+    ledger, study
+):
     ledger.set_budget(study.id, trials=2)
     ledger.set_state(study.id, StudyState.BROKEN, reason="Traceback: line 7")
     found = Inspection(
@@ -89,10 +101,14 @@ def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(led
     assert search(ledger, found, trials=7).state is StudyState.OPEN
 
 
-def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, ledger, study):
+def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(
+    run, ledger, study
+):
     told = []
     facts = replace(study.plan.facts, fingerprint={"toy": 1, "code.model": "new"})
-    found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
+    found = Inspection(
+        facts=facts, dimensions=study.plan.dimensions, references=(), seed=0
+    )
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
         search(ledger, found)
     hear = lambda event: told.append(event.message.text)  # noqa: E731
@@ -100,7 +116,11 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     assert told == ["code.model changed since the study began, and is recorded"]
     search(ledger, found)
     [change] = run("best", "toy", "--json")["changes"]
-    assert (change["field"], change["new"], change["trials"]) == ("code.model", "new", 2)
+    assert (change["field"], change["new"], change["trials"]) == (
+        "code.model",
+        "new",
+        2,
+    )
     assert "note: code.model changed after 2 trials had begun" in run("best", "toy")
 
 
@@ -162,11 +182,17 @@ def test_trials_and_show_tell_of_failures(run, study):
 
 def test_workers_are_listed_with_versions(run, study):
     [row] = run("workers", "toy", "--json")
-    assert (row["host"], row["slot"], row["versions"]) == ("here", "cpu:0", {"lrsearch": "0"})
+    assert (row["host"], row["slot"], row["versions"]) == (
+        "here",
+        "cpu:0",
+        {"lrsearch": "0"},
+    )
     assert "here" in run("workers", "toy")
 
 
-def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
+def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(
+    run, ledger, study
+):
     found = run("migrate", "--json")
     assert found["before"] == found["after"]
     newer = text("update lrsearch_alembic_version set version_num = '9999'")
@@ -186,7 +212,10 @@ def test_best_and_plot_of_a_study_without_a_result_say_so(run, ledger):
 def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
     """`start-study` and `attach` end alike: by what the ledger says."""
     endings = {
-        "nothing": ([Status.FAILED, Status.DIVERGED], "no trial ran to its end with a value"),
+        "nothing": (
+            [Status.FAILED, Status.DIVERGED],
+            "no trial ran to its end with a value",
+        ),
         "hollow": ([Status.COMPLETE, Status.FAILED], "no searched trial ran well"),
         "good": ([Status.FAILED, Status.COMPLETE], ""),
     }

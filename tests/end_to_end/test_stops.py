@@ -1,5 +1,5 @@
-"""What the study's own code, an administrator and the disk do to workers: the budget is met, or the
-exit code says that it is not.
+"""What the study's own code, an administrator and the disk do to workers: the budget is
+met, or the exit code says that it is not.
 """
 
 import os
@@ -29,10 +29,13 @@ def trial(arguments, number):
 
 def attempts(arguments, number):
     with ledger_of(arguments) as ledger:
-        return [(each.status, each.reason) for each in ledger.attempts(trial(arguments, number).id)]
+        return [
+            (each.status, each.reason)
+            for each in ledger.attempts(trial(arguments, number).id)
+        ]
 
 
-# -- the study's own code ----------------------------------------------------------------------------------------------
+# -- the study's own code --------------------------------------------------------------
 
 
 def test_signals_and_children_of_the_studys_own_stop_nothing(study):
@@ -44,10 +47,13 @@ def test_signals_and_children_of_the_studys_own_stop_nothing(study):
 
 
 def test_an_exit_that_nobody_asked_for_fails_its_trial_once(study):
-    arguments = study(workers=1, trials=5, behave={"trial 1": "exit", "trial 2": "keyboard"})
+    arguments = study(
+        workers=1, trials=5, behave={"trial 1": "exit", "trial 2": "keyboard"}
+    )
     run_study(**arguments)
     found = [
-        (each.state, each.attempt, each.reason.split(":")[0]) for each in records(arguments)[1:3]
+        (each.state, each.attempt, each.reason.split(":")[0])
+        for each in records(arguments)[1:3]
     ]
     assert found == [
         (TrialState.FAILED, 1, "SystemExit"),
@@ -67,7 +73,8 @@ def test_an_exit_that_answers_a_signal_to_the_worker_puts_its_trial_back(study):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "why"), [("close-once", "signal SIGKILL"), ("garble-once", "lrsearch's own pipe")]
+    ("behaviour", "why"),
+    [("close-once", "signal SIGKILL"), ("garble-once", "lrsearch's own pipe")],
 )
 def test_a_worker_that_cannot_be_spoken_to_is_ended_and_its_trial_is_trained_by_another(
     study, behaviour, why
@@ -94,7 +101,9 @@ def test_a_process_that_outlives_its_worker_holds_up_nobody(study, tmp_path):
     os.kill(left, signal.SIGKILL)  # it is there still: nobody waited for it
 
 
-def test_a_study_that_kills_every_worker_alike_ends_as_broken_and_not_with_an_answer(study):
+def test_a_study_that_kills_every_worker_alike_ends_as_broken_and_not_with_an_answer(
+    study,
+):
     arguments = study(workers=2, trials=6, all="kill") | {"retries": 0}
     with pytest.raises(StudyBroken, match="broken"):
         run_study(**arguments)
@@ -102,11 +111,13 @@ def test_a_study_that_kills_every_worker_alike_ends_as_broken_and_not_with_an_an
         assert ledger.study("toy").state is StudyState.BROKEN
 
 
-# -- signals to single workers -------------------------------------------------------------------------------------------
+# -- signals to single workers ---------------------------------------------------------
 
 
 @pytest.mark.long  # a part of what the next test holds, said on its own
-def test_a_worker_that_is_told_to_stop_is_replaced_and_the_budget_is_met(study, tmp_path):
+def test_a_worker_that_is_told_to_stop_is_replaced_and_the_budget_is_met(
+    study, tmp_path
+):
     gate = tmp_path / "gate"
     arguments = study(workers=1, trials=2, epochs=2, epoch_seconds=0.2, gate=str(gate))
     with driven(arguments) as driver:
@@ -149,7 +160,7 @@ def test_a_worker_in_a_long_call_that_is_told_to_stop_goes_and_its_trial_is_not_
     ]
 
 
-# -- the ledger has the word -----------------------------------------------------------------------------------------------
+# -- the ledger has the word -----------------------------------------------------------
 
 
 def test_a_study_that_was_stopped_by_hand_is_a_good_end(study):
@@ -161,7 +172,9 @@ def test_a_study_that_was_stopped_by_hand_is_a_good_end(study):
         assert driver.end(timeout=120) == 0
 
 
-def test_a_study_that_is_opened_again_as_its_workers_leave_is_no_good_end(study, monkeypatch):
+def test_a_study_that_is_opened_again_as_its_workers_leave_is_no_good_end(
+    study, monkeypatch
+):
     from lrsearch.launch.attempt_closer import AttemptCloser
 
     right = AttemptCloser.state
@@ -192,13 +205,17 @@ def test_one_that_is_replaced_too(study, tmp_path):
     arguments = study(workers=1, trials=200, epochs=2, epoch_seconds=0.2)
     with driven(arguments) as driver:
         driver.until("trial.started")
-        sqlite3.connect(tmp_path / "other.db").execute("create table t (x)").connection.close()
+        sqlite3.connect(tmp_path / "other.db").execute(
+            "create table t (x)"
+        ).connection.close()
         (tmp_path / "other.db").replace(tmp_path / "toy.db")
         assert driver.end(timeout=120) == 3
     assert "replaced" in driver.seen[-1]["text"]
 
 
-def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_gone(study):
+def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_gone(
+    study,
+):
     arguments = study(workers=1, trials=2, print="chatter", open="lose")
     made = run_study(**arguments, create_only=True)
     with pytest.raises(EnvironmentProblem, match="no worker stays alive") as raised:
@@ -208,11 +225,13 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
         assert {each.state for each in ledger.workers(made.id)} == {"gone"}
 
 
-# -- in a notebook's own process -----------------------------------------------------------------------------------------------
+# -- in a notebook's own process -------------------------------------------------------
 
 
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
-    search = SearchOptions(name="toy", trials=arguments["trials"], retest=0, sampler="random")
+    search = SearchOptions(
+        name="toy", trials=arguments["trials"], retest=0, sampler="random"
+    )
     machine = MachineOptions(storage=arguments["storage"])
     toy = ToyLoader(tmp_path / "toy.json")
     return run_inline(toy, search, machine, listen=listen)
@@ -224,7 +243,9 @@ def test_an_exit_in_a_notebook_fails_its_trial(study, tmp_path):
     assert states(arguments) == {TrialState.COMPLETE: 1, TrialState.FAILED: 2}
 
 
-@pytest.mark.parametrize("behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}])
+@pytest.mark.parametrize(
+    "behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}]
+)
 def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wait(
     study, tmp_path, behaviour
 ):
@@ -236,10 +257,12 @@ def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wa
     arguments = study(trials=3, **behaviour)
     with pytest.raises(KeyboardInterrupt):
         search_here(arguments, tmp_path, listen=press)
-    assert [(each.state, each.lost) for each in records(arguments)] == [(TrialState.WAITING, 0)] * 2
+    assert [(each.state, each.lost) for each in records(arguments)] == [
+        (TrialState.WAITING, 0)
+    ] * 2
 
 
-# -- Keras -------------------------------------------------------------------------------------------------------------------
+# -- Keras -----------------------------------------------------------------------------
 
 FORKS = """
 import keras, numpy as np
@@ -282,16 +305,26 @@ def test_a_dataset_whose_processes_keras_terminates_trains_the_whole_budget(tmp_
         "fit",
     ]
     clean = {
-        name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LRSEARCH")
     } | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=240, check=False
+        command,
+        cwd=tmp_path,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "2 complete" in done.stdout
     assert "died" not in done.stderr
     assert not [
-        each for each in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _read(each)
+        each
+        for each in Path("/proc").glob("[0-9]*/cmdline")
+        if str(tmp_path) in _read(each)
     ]
 
 

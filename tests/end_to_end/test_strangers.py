@@ -1,5 +1,5 @@
-"""Strangers' models are searched with nothing changed but the study file: one definition each,
-trained in this process.
+"""Strangers' models are searched with nothing changed but the study file: one
+definition each, trained in this process.
 """
 
 import importlib.util
@@ -14,14 +14,21 @@ import tensorflow as tf
 
 import lrsearch
 from lrsearch import SearchSpace, StudyDefinition
-from lrsearch.errors import EnvironmentProblem, InvalidValue, StudyFileError, UnknownName
+from lrsearch.errors import (
+    EnvironmentProblem,
+    InvalidValue,
+    StudyFileError,
+    UnknownName,
+)
 from lrsearch.values import Origin, TrialState
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 layers = keras.layers
 # beside yours one more model to trace
 # rates at which every stranger trains
-SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"], learning_rate=(1e-4, 1e-2))
+SPACE = SearchSpace(
+    optimizers=["momentum"], schedules=["linear"], learning_rate=(1e-4, 1e-2)
+)
 
 
 def points(count=60, width=4, seed=0):
@@ -30,12 +37,14 @@ def points(count=60, width=4, seed=0):
 
 
 def search(tmp_path, monkeypatch, build_model, load_data, *, engine="graph", **fields):
-    """By `graph`, which hands on what it cannot train: timing rows first, as `auto` does, would take
-    half of the time, and tests/contract has rows of such models.
+    """By `graph`, which hands on what it cannot train: timing rows first, as `auto`
+    does, would take half of the time, and tests/contract has rows of such models.
     """
     monkeypatch.chdir(tmp_path)
     known = {"objective": "val_loss", "epochs": 2, "batch_size": 16, "space": SPACE}
-    definition = StudyDefinition(build_model=build_model, load_data=load_data, **(known | fields))
+    definition = StudyDefinition(
+        build_model=build_model, load_data=load_data, **(known | fields)
+    )
     return lrsearch.search(definition, trials=2, retest=0, quiet=True, engine=engine)
 
 
@@ -104,13 +113,17 @@ def test_a_subclass_with_a_train_step_of_its_own(run):
             with tf.GradientTape() as tape:
                 loss = 2 * keras.ops.mean(keras.ops.square(self(x, training=True) - y))
             gradients = tape.gradient(loss, self.trainable_weights)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            self.optimizer.apply_gradients(
+                zip(gradients, self.trainable_weights, strict=True)
+            )
             self.tracked.update_state(loss)
             return {"loss": loss, "doubled": self.tracked.result()}
 
         def test_step(self, batch):
             x, y = batch
-            return {"loss": keras.ops.mean(keras.ops.square(self(x, training=False) - y))}
+            return {
+                "loss": keras.ops.mean(keras.ops.square(self(x, training=False) - y))
+            }
 
         @property
         def metrics(self):
@@ -130,7 +143,8 @@ def test_a_batched_dataset_and_one_that_asks_for_the_batch_size(run):
 
     def load():
         return tuple(
-            tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(16) for seed in (0, 1)
+            tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(16)
+            for seed in (0, 1)
         )
 
     result = run(build, load, batch_size=None)
@@ -146,7 +160,9 @@ def test_a_dataset_that_is_batched_for_each_size_searched(run):
         )
 
     result = run(
-        lambda: dense(optimizer="adam", loss="binary_crossentropy"), load, batch_size=[10, 20]
+        lambda: dense(optimizer="adam", loss="binary_crossentropy"),
+        load,
+        batch_size=[10, 20],
     )
     assert result.study.plan.facts.steps_per_epoch == {"10": 6, "20": 3}
 
@@ -161,7 +177,9 @@ def test_an_endless_dataset_needs_steps_and_gets_them(tmp_path, monkeypatch):
 
     with pytest.raises(InvalidValue, match="steps_per_epoch"):
         search(tmp_path, monkeypatch, build, load, batch_size=None)
-    result = search(tmp_path, monkeypatch, build, load, batch_size=None, steps_per_epoch=5)
+    result = search(
+        tmp_path, monkeypatch, build, load, batch_size=None, steps_per_epoch=5
+    )
     assert assert_all_trained(result).records[0].steps == 10
 
 
@@ -191,16 +209,25 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
 
     class Look(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
-            frozen, scale = self.model.get_layer("frozen"), self.model.get_layer("scale")
+            frozen, scale = (
+                self.model.get_layer("frozen"),
+                self.model.get_layer("scale"),
+            )
             seen.append(
-                (frozen.trainable, frozen.get_weights()[0].copy(), scale.mean.numpy().copy())
+                (
+                    frozen.trainable,
+                    frozen.get_weights()[0].copy(),
+                    scale.mean.numpy().copy(),
+                )
             )
 
     def build():
         scale = layers.Normalization(name="scale")
         scale.adapt(points()[0] + 5)
         frozen = layers.Dense(8, "relu", name="frozen")
-        model = keras.Sequential([layers.Input((4,)), scale, frozen, layers.Dense(1, "sigmoid")])
+        model = keras.Sequential(
+            [layers.Input((4,)), scale, frozen, layers.Dense(1, "sigmoid")]
+        )
         frozen.set_weights([pretrained, np.zeros(8, "float32")])
         frozen.trainable = False
         model.compile("adam", "binary_crossentropy")
@@ -211,13 +238,19 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
     for trainable, weights, mean in seen:
         assert not trainable
         assert np.array_equal(weights, pretrained)
-        assert mean == pytest.approx(points()[0].mean(axis=0, keepdims=True) + 5, abs=1e-4)
+        assert mean == pytest.approx(
+            points()[0].mean(axis=0, keepdims=True) + 5, abs=1e-4
+        )
 
 
 def test_sample_and_class_weights_a_lambda_loss_and_searched_parameters(run):
     def build(params):
         model = keras.Sequential(
-            [layers.Input((4,)), layers.Dropout(params["dropout"]), layers.Dense(1, "sigmoid")]
+            [
+                layers.Input((4,)),
+                layers.Dropout(params["dropout"]),
+                layers.Dense(1, "sigmoid"),
+            ]
         )
         model.compile("adam", lambda y, p: keras.ops.mean(keras.ops.square(y - p)))
         return model
@@ -230,7 +263,9 @@ def test_sample_and_class_weights_a_lambda_loss_and_searched_parameters(run):
         )
 
     space = SearchSpace(
-        optimizers=["adam"], schedules=["cosine"], extra={"dropout": (0.0, 0.5), "kind": ["a", "b"]}
+        optimizers=["adam"],
+        schedules=["cosine"],
+        extra={"dropout": (0.0, 0.5), "kind": ["a", "b"]},
     )
     result = run(build, load, space=space)
     assert 0.0 <= result.records[-1].setting.extra["dropout"] <= 0.5
@@ -256,7 +291,7 @@ def test_an_uncompiled_model_takes_loss_and_metrics_from_the_definition(run):
     assert result.records[0].setting.learning_rate == pytest.approx(1e-3)
 
 
-# -- refusals --------------------------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------
 
 
 class OwnCompile(keras.Sequential):
@@ -298,7 +333,9 @@ def test_a_model_whose_rate_cannot_be_searched_is_refused(tmp_path, monkeypatch,
     assert not list(tmp_path.glob("*.db"))
 
 
-def test_code_that_fails_on_the_real_step_is_shown_with_its_own_traceback(tmp_path, monkeypatch):
+def test_code_that_fails_on_the_real_step_is_shown_with_its_own_traceback(
+    tmp_path, monkeypatch
+):
     def build():
         return dense(inputs=7, optimizer="adam", loss="mse")
 
@@ -314,7 +351,13 @@ def test_an_objective_without_a_known_direction_needs_one(tmp_path, monkeypatch)
         return dense(optimizer="adam", loss="mse", metrics=[odd])
 
     with pytest.raises(InvalidValue, match="direction"):
-        search(tmp_path, monkeypatch, build, lambda: (points(), points()), objective="val_odd")
+        search(
+            tmp_path,
+            monkeypatch,
+            build,
+            lambda: (points(), points()),
+            objective="val_odd",
+        )
     result = search(
         tmp_path,
         monkeypatch,
@@ -326,7 +369,9 @@ def test_an_objective_without_a_known_direction_needs_one(tmp_path, monkeypatch)
     assert_all_trained(result)
 
 
-def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_path, monkeypatch):
+def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     known = {
@@ -343,7 +388,7 @@ def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_p
     assert not list(tmp_path.iterdir())
 
 
-# -- the notebook's own ------------------------------------------------------------------------------------------------
+# -- the notebook's own ----------------------------------------------------------------
 
 
 def test_search_gives_a_result_that_a_notebook_can_show(run, tmp_path):
@@ -381,4 +426,6 @@ def test_searching_again_goes_on_where_it_stood(tmp_path, monkeypatch):
     )
     second = lrsearch.search(definition, trials=3, retest=0, quiet=True, engine="graph")
     assert len(second.records) == 3
-    assert [each.value for each in second.records[:2]] == [each.value for each in first.records]
+    assert [each.value for each in second.records[:2]] == [
+        each.value for each in first.records
+    ]

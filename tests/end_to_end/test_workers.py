@@ -24,11 +24,18 @@ from lrsearch.errors import (
 )
 from lrsearch.launch import signals
 from lrsearch.launch.pool import STOP_SECONDS
-from lrsearch.messages import Note, Output, StudyAnswer, StudyBegun, TrialEnded, WorkerDied
+from lrsearch.messages import (
+    Note,
+    Output,
+    StudyAnswer,
+    StudyBegun,
+    TrialEnded,
+    WorkerDied,
+)
 from lrsearch.values import Kind, StudyState, TrialState
 from lrsearch.worker import process
 
-# -- a study's way ---------------------------------------------------------------------------------------------------
+# -- a study's way ---------------------------------------------------------------------
 
 
 def messages(events, kind):
@@ -47,21 +54,30 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     retests = records(arguments, Kind.RETEST)
     assert all(each.state is TrialState.COMPLETE for each in retests)
     assert {each.parent for each in retests} >= {0}
-    assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
+    assert len({each.seed for each in retests}) == 2, (
+        "all are retested on the same fresh seeds"
+    )
     ended = messages(events, TrialEnded)
     assert len(ended) == 5 + len(retests)
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
     told = messages(events, StudyAnswer)[-1].best
-    assert (told.number, told.value, told.evidence) == (best.trial, best.value, "2 seeds")
+    assert (told.number, told.value, told.evidence) == (
+        best.trial,
+        best.value,
+        "2 seeds",
+    )
     heard = []
     kept = {
-        name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices")
+        name: arguments[name]
+        for name in ("study_file", "storage", "engine_factory", "devices")
     }
     attach("toy", **kept, workers=1, listen=heard.append)
     first = messages(heard, StudyBegun)[0].best
-    assert first == told, "who attaches names the study's best before it has trained anything"
+    assert first == told, (
+        "who attaches names the study's best before it has trained anything"
+    )
 
 
 def test_only_creating_a_study_that_is_there_changes_nothing(study):
@@ -73,7 +89,9 @@ def test_only_creating_a_study_that_is_there_changes_nothing(study):
         before, events = ledger.study("toy"), []
         run_study(**arguments, listen=events.append)
         assert ledger.study("toy") == before
-    note = Note(text="toy is there already and stays as it is: stopped, with a budget of 5 trials")
+    note = Note(
+        text="toy is there already and stays as it is: stopped, with a budget of 5 trials"
+    )
     assert note in messages(events, Note)
     with pytest.raises(FingerprintMismatch):
         run_study(**study(workers=1, trials=3, fingerprint=2), create_only=True)
@@ -88,13 +106,17 @@ def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_an
     assert states(arguments) == {TrialState.COMPLETE: 3}
     assert run_study(**arguments).trials == 5
     assert states(arguments) == {TrialState.COMPLETE: 5}
-    with pytest.raises(FingerprintMismatch, match="sampler: random in the study, tpe here"):
+    with pytest.raises(
+        FingerprintMismatch, match="sampler: random in the study, tpe here"
+    ):
         run_study(**(arguments | {"sampler": "tpe"}))
     with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
         run_study(**study(workers=1, trials=5, fingerprint=2))
     with ledger_of(arguments) as ledger:
         ledger.extend(ledger.study("toy").id, trials=1)
-    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory")}
+    kept = {
+        name: arguments[name] for name in ("study_file", "storage", "engine_factory")
+    }
     with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
         attach("toy", **kept, devices="cpu", workers=1)
     assert states(arguments)[TrialState.COMPLETE] == 5
@@ -111,7 +133,9 @@ def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
 
 def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(study):
     events = []
-    run_study(**study(workers=1, trials=2, print='{"event": "done"}'), listen=events.append)
+    run_study(
+        **study(workers=1, trials=2, print='{"event": "done"}'), listen=events.append
+    )
     assert Output(text='{"event": "done"}') in messages(events, Output)
 
 
@@ -127,7 +151,7 @@ def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
         assert ledger.study("toy").state is StudyState.FINISHED
 
 
-# -- refused ---------------------------------------------------------------------------------------------------------
+# -- refused ---------------------------------------------------------------------------
 
 
 def test_nothing_is_created_when_the_inspection_fails(study, tmp_path):
@@ -160,15 +184,21 @@ def test_bad_input_is_refused_before_any_process_starts(study, given, error):
     assert events == []
 
 
-# -- poison ----------------------------------------------------------------------------------------------------------
+# -- poison ----------------------------------------------------------------------------
 
 
 def test_an_exception_fails_its_trial_and_the_worker_goes_on(study):
     arguments = study(workers=1, behave={"trial 2": "raise"})
     run_study(**arguments)
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
-    failed = next(each for each in records(arguments) if each.state is TrialState.FAILED)
-    assert (failed.number, failed.reason, failed.attempt) == (2, "ValueError: the toy raises", 1)
+    failed = next(
+        each for each in records(arguments) if each.state is TrialState.FAILED
+    )
+    assert (failed.number, failed.reason, failed.attempt) == (
+        2,
+        "ValueError: the toy raises",
+        1,
+    )
     assert "worker_toy.py" in failed.traceback_text
 
 
@@ -190,7 +220,9 @@ def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(stu
     assert (poison.state, poison.lost) == (TrialState.FAILED, 2)
     assert "SIGKILL" in poison.reason
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
-    assert [each.ending for each in messages(events, WorkerDied)] == ["signal SIGKILL"] * 2
+    assert [each.ending for each in messages(events, WorkerDied)] == [
+        "signal SIGKILL"
+    ] * 2
 
 
 @pytest.mark.long  # the drills kill workers, too
@@ -202,7 +234,9 @@ def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study)
 
 
 def test_a_trial_that_hangs_is_cut_off_at_the_trial_timeout(study):
-    arguments = study(workers=1, behave={"trial 1": "hang-once"}, trials=2) | {"trial_timeout": 1.5}
+    arguments = study(workers=1, behave={"trial 1": "hang-once"}, trials=2) | {
+        "trial_timeout": 1.5
+    }
     run_study(**arguments)
     hung = next(each for each in records(arguments) if each.number == 1)
     assert (hung.state, hung.attempt, hung.lost) == (TrialState.COMPLETE, 2, 1)
@@ -215,7 +249,7 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
         run_study(**study(open="kill", workers=1))
 
 
-# -- signals ---------------------------------------------------------------------------------------------------------
+# -- signals ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,8 +264,11 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
     study, tmp_path, number, code, workers
 ):
-    gate = tmp_path / "gate"  # no trial ends before it was put back, however slow the signal is
-    arguments = study(workers=workers, trials=workers, epochs=12, epoch_seconds=0.1, gate=str(gate))
+    # no trial ends before it was put back, however slow the signal is
+    gate = tmp_path / "gate"
+    arguments = study(
+        workers=workers, trials=workers, epochs=12, epoch_seconds=0.1, gate=str(gate)
+    )
     with driven(arguments) as driver:
         while driver.until("trial.progress")["epoch"] < 3:
             pass
@@ -271,13 +308,18 @@ def test_the_second_signal_ends_everything_at_once(study):
         driver.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         assert driver.end(timeout=120) == 130
-        assert time.monotonic() - began < STOP_SECONDS / 2, "it did not wait for the workers"
+        assert time.monotonic() - began < STOP_SECONDS / 2, (
+            "it did not wait for the workers"
+        )
     assert gone_within(driver.pids, 10)
 
 
 @pytest.mark.parametrize(
     "behaviour",
-    [{"workers": 2, "epochs": 1000, "epoch_seconds": 0.1}, {"workers": 1, "all": "stuck"}],
+    [
+        {"workers": 2, "epochs": 1000, "epoch_seconds": 0.1},
+        {"workers": 1, "all": "stuck"},
+    ],
 )
 def test_workers_die_with_their_parent(study, behaviour):
     arguments = study(trials=2, **behaviour)
@@ -292,7 +334,9 @@ def test_workers_die_with_their_parent(study, behaviour):
 def test_the_patience_of_each_process_is_below_what_is_promised():
     """A busy machine adds to these: the tests above wait longer than people have to."""
     assert process.ORPHAN_SECONDS < 5, "from the parent's death to a worker's"
-    assert STOP_SECONDS < process.SIGNAL_SECONDS < 10, "from a signal to the end of a long call"
+    assert STOP_SECONDS < process.SIGNAL_SECONDS < 10, (
+        "from a signal to the end of a long call"
+    )
     assert signals._PATIENCE_SECONDS < 1, "from the second signal to the end"
 
 
@@ -323,9 +367,13 @@ def test_a_study_runs_where_there_is_no_sighup_no_resource_no_affinity_and_no_pr
 ):
     arguments = study(trials=4, retest=1)
     (tmp_path / "site").mkdir()
-    monkeypatch.setenv("PYTHONPATH", pretend(tmp_path / "site", "darwin", os.environ)["PYTHONPATH"])
+    monkeypatch.setenv(
+        "PYTHONPATH", pretend(tmp_path / "site", "darwin", os.environ)["PYTHONPATH"]
+    )
     arguments["workers"] = None
     with driven(arguments) as driver:
         assert driver.end(timeout=90) == 0, driver.seen[-3:]
     assert states(arguments) == {TrialState.COMPLETE: 4}
-    assert {each.state for each in records(arguments, Kind.RETEST)} == {TrialState.COMPLETE}
+    assert {each.state for each in records(arguments, Kind.RETEST)} == {
+        TrialState.COMPLETE
+    }

@@ -28,8 +28,8 @@ def missing():
 
 
 class Browser:
-    """One browser with one page; `problems` are what the console and the page complained of,
-    `requests` the addresses that were asked for.
+    """One browser with one page; `problems` are what the console and the page
+    complained of, `requests` the addresses that were asked for.
     """
 
     def __init__(self):
@@ -55,9 +55,9 @@ class Browser:
         self._session = None
         targets = self.call("Target.getTargets")["targetInfos"]
         target = next(each["targetId"] for each in targets if each["type"] == "page")
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
+        self._session = self.call(
+            "Target.attachToTarget", targetId=target, flatten=True
+        )["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         return self
@@ -88,12 +88,17 @@ class Browser:
     def open(self, url):
         """Load a page; returns when it is loaded."""
         self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.wait(
+            "document.readyState === 'complete' && location.href !== 'about:blank'"
+        )
 
     def js(self, expression):
         """The value of an expression in the page; promises are awaited."""
         told = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
         )
         if "exceptionDetails" in told:
             raise RuntimeError(told["exceptionDetails"])
@@ -176,5 +181,10 @@ class Browser:
             "assert",
         }:
             self.problems.append(str([each.get("value") for each in params["args"]]))
-        if told.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
-            self.problems.append(params["entry"]["text"] + " " + params["entry"].get("url", ""))
+        if (
+            told.get("method") == "Log.entryAdded"
+            and params["entry"]["level"] == "error"
+        ):
+            self.problems.append(
+                params["entry"]["text"] + " " + params["entry"].get("url", "")
+            )

@@ -25,7 +25,10 @@ def written(document: str) -> list[str]:
     """Every `lrsearch ...` command of a document, from its blocks and its sentences, as arguments."""
     text = text_of(document)
     blocks = "".join(
-        each for _, each in re.findall(r"^```([^\n`]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        each
+        for _, each in re.findall(
+            r"^```([^\n`]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+        )
     )
     found = (
         re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE)
@@ -40,7 +43,9 @@ def written(document: str) -> list[str]:
 def listings(document: str) -> dict[str, str]:
     """The listings with a title, by the title: a file's name."""
     found = re.findall(
-        r'^```python title="(\S+)"\n(.*?)^```$', text_of(document), re.DOTALL | re.MULTILINE
+        r'^```python title="(\S+)"\n(.*?)^```$',
+        text_of(document),
+        re.DOTALL | re.MULTILINE,
     )
     return dict(found)
 

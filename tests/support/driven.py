@@ -1,5 +1,5 @@
-"""Studies of the toy that a test starts, in this process or in one of their own, and what it reads
-of them afterwards.
+"""Studies of the toy that a test starts, in this process or in one of their own, and
+what it reads of them afterwards.
 """
 
 import json
@@ -36,12 +36,14 @@ except LrSearchError as error:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch, fork_server):
-    """A maker of toy studies in a folder of their own, whose workers are forked (fork_server.py);
-    returns the arguments of `run_study`.
+    """A maker of toy studies in a folder of their own, whose workers are forked
+    (fork_server.py); returns the arguments of `run_study`.
     """
     monkeypatch.setattr("lrsearch.launch.child.subprocess", fork_server.fork_workers())
     monkeypatch.setattr(Driver, "server", fork_server)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -92,7 +94,9 @@ class Driver:
 
     def __init__(self, arguments):
         given = f"import sys; sys.argv = ['-c', {json.dumps(arguments)!r}]\n"
-        self.process = self.server.popen(given + DRIVER, stdout=subprocess.PIPE, text=True)
+        self.process = self.server.popen(
+            given + DRIVER, stdout=subprocess.PIPE, text=True
+        )
         self.seen = []
         self.pids = set()
 

@@ -25,13 +25,19 @@ def data():
 
 
 def model(*, norm=False):
-    """Small, since every test traces it anew: batch normalisation doubles that, and is for those
-    who look at its state.
+    """Small, since every test traces it anew: batch normalisation doubles that, and is
+    for those who look at its state.
     """
     layers = keras.layers
     middle = [layers.BatchNormalization()] if norm else []
     made = keras.Sequential(
-        [layers.Input((5,)), layers.Dense(4, "tanh"), *middle, layers.Dropout(0.2), layers.Dense(1)]
+        [
+            layers.Input((5,)),
+            layers.Dense(4, "tanh"),
+            *middle,
+            layers.Dropout(0.2),
+            layers.Dense(1),
+        ]
     )
     made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"])
     return made
@@ -43,10 +49,15 @@ def normed():
 
 
 def definition(**changes):
-    """A study whose direction is known, as a worker knows it of the stored study: else each engine
-    would try a step to learn it.
+    """A study whose direction is known, as a worker knows it of the stored study: else
+    each engine would try a step to learn it.
     """
-    known = {"objective": "val_mae", "direction": "minimize", "epochs": EPOCHS, "batch_size": BATCH}
+    known = {
+        "objective": "val_mae",
+        "direction": "minimize",
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+    }
     known |= {"build_model": model, "load_data": data}
     return StudyDefinition(**(known | changes))
 
@@ -54,7 +65,11 @@ def definition(**changes):
 def spec(trial_id=1, *, rate=1e-2, optimizer="adam", schedule="linear", **changes):
     shape = {"warmup": 0.2, "final": 0.1} if schedule == "linear" else {"warmup": 0.0}
     chosen = Setting(
-        optimizer=optimizer, learning_rate=rate, schedule=schedule, batch_size=BATCH, shape=shape
+        optimizer=optimizer,
+        learning_rate=rate,
+        schedule=schedule,
+        batch_size=BATCH,
+        shape=shape,
     )
     known = {
         "trial_id": trial_id,
@@ -71,7 +86,12 @@ class World:
 
     def __init__(self, *specs, verdicts=None, keep=False):
         self.specs = list(specs)
-        self.progress, self.snapshots, self.verdicts, self.keep = [], [], verdicts or {}, keep
+        self.progress, self.snapshots, self.verdicts, self.keep = (
+            [],
+            [],
+            verdicts or {},
+            keep,
+        )
 
     def source(self):
         return self.specs.pop(0) if self.specs else None
@@ -79,11 +99,14 @@ class World:
     def watch(self, progress):
         self.progress.append(progress)
         return (
-            self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
+            self.verdicts.get(progress.epoch, Verdict.KEEP)
+            if progress.epoch_end
+            else Verdict.KEEP
         )
 
     def save(self, progress, take):
-        if self.keep and progress.epoch_end:  # a slow machine is offered others, within epochs
+        # a slow machine is offered others, within epochs
+        if self.keep and progress.epoch_end:
             self.snapshots.append(take())
 
     def run(self, engine):
@@ -95,15 +118,17 @@ class World:
 
 
 def both(*specs, before=(), programs=None, **fields):
-    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may
-    go on from trial to trial.
+    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a
+    dataset may go on from trial to trial.
 
-    `before` are trained by `graph` alone, which keeps its graph, and must leave no trace in the
-    others; `programs` are graphs that it keeps from other studies of this model.
+    `before` are trained by `graph` alone, which keeps its graph, and must leave no
+    trace in the others; `programs` are graphs that it keeps from other studies of this
+    model.
     """
     outcomes = []
     for name in ("graph", "fit"):
-        keras.utils.set_random_seed(0)  # a dataset's shuffling is seeded where it is made
+        # a dataset's shuffling is seeded where it is made
+        keras.utils.set_random_seed(0)
         engine = create_engine(name, open_study(definition(**fields)))
         if name == "graph":
             engine._programs = engine._programs if programs is None else programs
@@ -121,13 +146,14 @@ def assert_equal(ours, theirs, *, engine="graph"):
             other.steps,
         ), one.notes
         assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
-        assert (one.value is None) is (other.value is None)  # neither has one where both diverged
+        # neither has one where both diverged
+        assert (one.value is None) is (other.value is None)
         assert one.last_value == pytest.approx(other.last_value, rel=2e-4)
 
 
 def all_at_once(*metrics):
-    """A study's fields: a classifier with accumulation, clipping, averaged weights and class
-    weights.
+    """A study's fields: a classifier with accumulation, clipping, averaged weights and
+    class weights.
     """
 
     def build_model():

@@ -1,8 +1,8 @@
-"""Studies of known size, trained by any engine through its contract, and how far two trainings are
-apart.
+"""Studies of known size, trained by any engine through its contract, and how far two
+trainings are apart.
 
-A cell is one training to compare: a model, an optimizer, a variant of what surrounds them, and a
-float type.
+A cell is one training to compare: a model, an optimizer, a variant of what surrounds
+them, and a float type.
 """
 
 import os
@@ -44,7 +44,8 @@ class Variant:
     __hash__ = object.__hash__  # every variant is one row of the table below
 
 
-# Every pair of (decay, clipping, accumulation, batch norm) in every combination of on and off.
+# Every pair of (decay, clipping, accumulation, batch norm) in every combination of on
+# and off.
 VARIANTS = {
     each.name: each
     for each in (
@@ -55,7 +56,9 @@ VARIANTS = {
             accumulation=2,
             batch_norm=True,
         ),
-        Variant(name="decay_accumulation_norm", decay=True, accumulation=3, batch_norm=True),
+        Variant(
+            name="decay_accumulation_norm", decay=True, accumulation=3, batch_norm=True
+        ),
         Variant(
             name="decay_global_clipnorm_ema_norm",
             decay=True,
@@ -79,7 +82,8 @@ PAIRWISE = tuple(name for name in VARIANTS if not name.endswith("_jit"))
 class Cell:
     """One training to compare.
 
-    `updates` are those of one epoch: 10 for states after 10 and 50, 1 for the state after one.
+    `updates` are those of one epoch: 10 for states after 10 and 50, 1 for the state
+    after one.
     """
 
     model: str
@@ -96,7 +100,7 @@ class Cell:
         return 6 if self.updates > 1 else 2  # the last epoch offers no snapshot
 
 
-# -- data ------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------
 
 
 def numbers(random, count):
@@ -120,20 +124,29 @@ def series(random, count):
     return x, np.tanh(x[:, :, :1].sum(axis=1) * x[:, -1, 1:2])
 
 
-# -- models ----------------------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------
 # No weight has a gradient that is zero but for rounding (a bias before batch normalisation, a key's bias in attention): sign and
 # norm rules blow such noise up to full updates, in which no two orders of summation agree, in whatever precision.
 
 
 def mlp(cell):
-    """With dropout its start values are always the same, so that dropout and the data order alone
-    spread the final values.
+    """With dropout its start values are always the same, so that dropout and the data
+    order alone spread the final values.
     """
     layers, variant = keras.layers, VARIANTS[cell.variant]
-    start = {"kernel_initializer": keras.initializers.GlorotUniform(seed=3)} if cell.dropout else {}
+    start = (
+        {"kernel_initializer": keras.initializers.GlorotUniform(seed=3)}
+        if cell.dropout
+        else {}
+    )
     norm = [layers.BatchNormalization()] if variant.batch_norm else []
     drop = [layers.Dropout(cell.dropout)] if cell.dropout else []
-    hidden = [layers.Dense(8, use_bias=not norm, **start), *norm, layers.Activation("relu"), *drop]
+    hidden = [
+        layers.Dense(8, use_bias=not norm, **start),
+        *norm,
+        layers.Activation("relu"),
+        *drop,
+    ]
     return keras.Sequential([layers.Input((5,)), *hidden, layers.Dense(1, **start)])
 
 
@@ -154,9 +167,13 @@ def transformer(cell):
     layers = keras.layers
     inputs = layers.Input((5,), dtype="int64")
     x = layers.Embedding(10, 8)(inputs)
-    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4, use_bias=False)(x, x))
+    x = layers.LayerNormalization()(
+        x + layers.MultiHeadAttention(2, 4, use_bias=False)(x, x)
+    )
     x = layers.LayerNormalization()(x + layers.Dense(8)(layers.Dense(12, "gelu")(x)))
-    return keras.Model(inputs, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(x)))
+    return keras.Model(
+        inputs, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(x))
+    )
 
 
 def gru(cell):
@@ -166,19 +183,27 @@ def gru(cell):
 
 
 def pretrained(cell):
-    """A frozen part whose weights come from elsewhere, batch normalisation included, behind a
-    Normalization layer that was adapted.
+    """A frozen part whose weights come from elsewhere, batch normalisation included,
+    behind a Normalization layer that was adapted.
     """
     layers, random = keras.layers, np.random.default_rng(3)
     base = keras.Sequential(
         [layers.Input((5,)), layers.Dense(6, "tanh"), layers.BatchNormalization()]
     )
-    base.set_weights([random.uniform(0.5, 1.5, size=each.shape) for each in base.weights])
+    base.set_weights(
+        [random.uniform(0.5, 1.5, size=each.shape) for each in base.weights]
+    )
     base.trainable = False
     normalization = layers.Normalization()
     normalization.adapt(3 * numbers(random, 50)[0] + 1)
     return keras.Sequential(
-        [layers.Input((5,)), normalization, base, layers.Dense(4, "relu"), layers.Dense(1)]
+        [
+            layers.Input((5,)),
+            normalization,
+            base,
+            layers.Dense(4, "relu"),
+            layers.Dense(1),
+        ]
     )
 
 
@@ -192,13 +217,15 @@ class Model:
 MODELS = {
     "mlp": Model(build=mlp, data=numbers),
     "cnn": Model(build=cnn, data=images, loss="sparse_categorical_crossentropy"),
-    "transformer": Model(build=transformer, data=tokens, loss="sparse_categorical_crossentropy"),
+    "transformer": Model(
+        build=transformer, data=tokens, loss="sparse_categorical_crossentropy"
+    ),
     "gru": Model(build=gru, data=series),
     "pretrained": Model(build=pretrained, data=numbers),
 }
 
 
-# -- a cell's study --------------------------------------------------------------------------------------------------
+# -- a cell's study --------------------------------------------------------------------
 
 
 def study(cell: Cell) -> StudyDefinition:
@@ -219,12 +246,17 @@ def study(cell: Cell) -> StudyDefinition:
         return model
 
     def load_data():
-        x, y = kind.data(np.random.default_rng(1), cell.updates * variant.accumulation * BATCH - 2)
+        x, y = kind.data(
+            np.random.default_rng(1), cell.updates * variant.accumulation * BATCH - 2
+        )
         if cell.rearranged:
             order = _rearranged(len(x), cell.rearranged)
             x, y = x[order], y[order]
         train, validation = (x, y), kind.data(np.random.default_rng(2), 11)
-        return [[_as_float(part, cell.floatx) for part in split] for split in (train, validation)]
+        return [
+            [_as_float(part, cell.floatx) for part in split]
+            for split in (train, validation)
+        ]
 
     return StudyDefinition(
         objective="val_loss",
@@ -257,11 +289,15 @@ def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
     """The cell's trial, at the optimizer's reference rate under a warm-up."""
     row = OPTIMIZERS[cell.optimizer]
     hyper = {
-        name: knob.default for name, knob in row.hyper.items() if name != "independent_weight_decay"
+        name: knob.default
+        for name, knob in row.hyper.items()
+        if name != "independent_weight_decay"
     }
     if VARIANTS[cell.variant].decay:
         # Ftrl's own kind of decay
-        hyper["weight_decay" if "weight_decay" in hyper else "l2_regularization_strength"] = 0.05
+        hyper[
+            "weight_decay" if "weight_decay" in hyper else "l2_regularization_strength"
+        ] = 0.05
     setting = Setting(
         optimizer=cell.optimizer,
         learning_rate=row.reference,
@@ -270,18 +306,22 @@ def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
         shape={"warmup": 0.2, "final": 0.1},
         hyper=hyper,
     )
-    return TrialSpec(trial_id=trial_id, attempt=1, label="the cell's", setting=setting, seed=seed)
+    return TrialSpec(
+        trial_id=trial_id, attempt=1, label="the cell's", setting=setting, seed=seed
+    )
 
 
 def with_neighbour(own: TrialSpec) -> list[TrialSpec]:
-    """The trial, with one before it or beside it whose seed, rate and schedule differ, and which
-    must leave no trace in it.
+    """The trial, with one before it or beside it whose seed, rate and schedule differ,
+    and which must leave no trace in it.
     """
-    other = replace(own.setting, learning_rate=own.setting.learning_rate / 3, schedule="linear")
+    other = replace(
+        own.setting, learning_rate=own.setting.learning_rate / 3, schedule="linear"
+    )
     return [replace(own, trial_id=-own.trial_id, setting=other, seed=own.seed + 1), own]
 
 
-# -- training --------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------
 
 State = Mapping[str, np.ndarray]
 
@@ -310,8 +350,8 @@ def floating(floatx):
 # a reference is trained once for all engines that are held against it
 @functools.lru_cache(maxsize=16)
 def trained(engine: str, cell: Cell) -> Trained:
-    """The cell's trial, trained by the engine through its contract; every engine but the reference
-    has a neighbour to keep apart.
+    """The cell's trial, trained by the engine through its contract; every engine but
+    the reference has a neighbour to keep apart.
     """
     states, own = {}, own_spec(cell)
 
@@ -319,16 +359,21 @@ def trained(engine: str, cell: Cell) -> Trained:
         if progress.epoch_end and progress.trial_id == own.trial_id:
             states[progress.step] = take().arrays
 
-    outcomes = run(engine, cell, [own] if engine == "fit" else with_neighbour(own), save)
+    outcomes = run(
+        engine, cell, [own] if engine == "fit" else with_neighbour(own), save
+    )
     return Trained(outcome=outcomes[own.trial_id], states=states)
 
 
 @functools.lru_cache(maxsize=16)
 def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained]:
-    """Cells that differ in their optimizers alone, each with its neighbour, handed to one engine at
-    once.
+    """Cells that differ in their optimizers alone, each with its neighbour, handed to
+    one engine at once.
     """
-    own = {place: own_spec(cell, trial_id=place) for place, cell in enumerate(cells, start=1)}
+    own = {
+        place: own_spec(cell, trial_id=place)
+        for place, cell in enumerate(cells, start=1)
+    }
     states: dict[int, dict[int, State]] = {place: {} for place in own}
 
     def save(progress, take):
@@ -336,7 +381,10 @@ def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained
             states[progress.trial_id][progress.step] = take().arrays
 
     outcomes = run(
-        engine, cells[0], [each for one in own.values() for each in with_neighbour(one)], save
+        engine,
+        cells[0],
+        [each for one in own.values() for each in with_neighbour(one)],
+        save,
     )
     return {
         cell: Trained(outcome=outcomes[place], states=states[place])
@@ -345,7 +393,10 @@ def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained
 
 
 def run(
-    engine: str, cell: Cell, specs: list[TrialSpec], save: Save = lambda _progress, _take: None
+    engine: str,
+    cell: Cell,
+    specs: list[TrialSpec],
+    save: Save = lambda _progress, _take: None,
 ) -> dict[int, Outcome]:
     """What became of the trials, by their ids."""
     waiting = list(specs)
@@ -353,7 +404,9 @@ def run(
         made = create_engine(engine, open_study(study(cell)))
         outcomes = list(
             made.train(
-                lambda: waiting.pop(0) if waiting else None, lambda _progress: Verdict.KEEP, save
+                lambda: waiting.pop(0) if waiting else None,
+                lambda _progress: Verdict.KEEP,
+                save,
             )
         )
     return {each.trial_id: each for each in outcomes}
@@ -363,17 +416,19 @@ def run(
 def final_values(engine: str, cell: Cell, seeds: int) -> tuple[float, ...]:
     """The cell's final objective under that many seeds, of dropout and of the data order."""
     outcomes = run(
-        engine, cell, [own_spec(cell, trial_id=seed, seed=seed) for seed in range(1, seeds + 1)]
+        engine,
+        cell,
+        [own_spec(cell, trial_id=seed, seed=seed) for seed in range(1, seeds + 1)],
     )
     return tuple(outcome.value for outcome in outcomes.values())
 
 
-# -- how far apart ---------------------------------------------------------------------------------------------------
+# -- how far apart ---------------------------------------------------------------------
 
 
 def apart(one: Trained, other: Trained, updates: int) -> dict[str, float]:
-    """The largest difference between two states' arrays, each by its own largest entry: of the
-    weights and of the optimizer.
+    """The largest difference between two states' arrays, each by its own largest entry:
+    of the weights and of the optimizer.
 
     Counters and seeds are whole numbers and have to be equal.
     """

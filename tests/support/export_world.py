@@ -4,7 +4,15 @@ from ledger_tools import facts, plan
 
 from lrsearch.answer import summarise
 from lrsearch.space import OPTIMIZERS, SHAPES
-from lrsearch.values import Kind, Origin, Setting, StudyRecord, StudyState, TrialRecord, TrialState
+from lrsearch.values import (
+    Kind,
+    Origin,
+    Setting,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
 
 EPOCHS, BATCHES, ACCUMULATION = 3, 7, 2
 

@@ -1,10 +1,10 @@
-"""A fleet of real worker processes on one study, whose training is a cheap stand-in; and the
-checker of what they left behind.
+"""A fleet of real worker processes on one study, whose training is a cheap stand-in;
+and the checker of what they left behind.
 
-The workers are `python -m lrsearch.worker`, told what to do as the parent process tells them;
-leases are short, so that a death is noticed within the drill. Each writes an fsynced journal, a
-line an epoch. `check` reads the ledger, the journals and what workers said, and nothing else; the
-invariants are numbered as in docs/reliability.md.
+The workers are `python -m lrsearch.worker`, told what to do as the parent process tells
+them; leases are short, so that a death is noticed within the drill. Each writes an
+fsynced journal, a line an epoch. `check` reads the ledger, the journals and what
+workers said, and nothing else; the invariants are numbered as in docs/reliability.md.
 """
 
 import contextlib
@@ -30,13 +30,16 @@ from lrsearch.worker.config import CheckpointPolicy, WorkerConfig
 
 SUPPORT = Path(__file__).parent
 LEASE_SECONDS = 3.0
-SECRET = "not-to-be-seen"  # the password in PostgreSQL's URL, where the server trusts anybody
+# the password in PostgreSQL's URL, where the server trusts anybody
+SECRET = "not-to-be-seen"
 TERMINAL = {"complete", "diverged", "pruned", "failed"}
 
 # The database's own witness of every change of a trial's state, whoever makes it.
 AUDIT = "create table drill_audit (trial integer, before varchar(16), after varchar(16), was double precision, value double precision)"
 _NOTE = "insert into drill_audit values (new.id, old.state, new.state, old.value, new.value);"
-_CHANGED = "(old.state <> new.state or coalesce(old.value, -9e9) <> coalesce(new.value, -9e9))"
+_CHANGED = (
+    "(old.state <> new.state or coalesce(old.value, -9e9) <> coalesce(new.value, -9e9))"
+)
 WATCH = {
     "sqlite": (
         f"create trigger drill_watch after update on lrsearch_trials when {_CHANGED} begin {_NOTE} end",
@@ -125,7 +128,12 @@ class Fleet:
         self.url, self.folder, self.trials, self.retries = url, folder, trials, retries
         self.random, self.environment = random.Random(seed), environment or {}
         self.journal = folder / "journal"
-        self.says = {"epochs": 4, "epoch_seconds": 0.05, "journal": str(self.journal), **says}
+        self.says = {
+            "epochs": 4,
+            "epoch_seconds": 0.05,
+            "journal": str(self.journal),
+            **says,
+        }
         (folder / "toy.json").write_text(json.dumps(self.says))
         self.config = WorkerConfig(
             storage=url, study_file=str(folder / "toy.json"), checkpoints=str(folder / "checkpoints"), host="drill",
@@ -136,7 +144,9 @@ class Fleet:
         self.ledger = open_ledger(url, create=True)
         first = tuple((Origin.REFERENCE, each) for each in SPACE.references())
         known = facts(epochs=self.says["epochs"], fingerprint={"toy": 1})
-        made = plan(name="drill", trials=trials, retries=retries, retest_seeds=retest_seeds)
+        made = plan(
+            name="drill", trials=trials, retries=retries, retest_seeds=retest_seeds
+        )
         made = type(made)(
             **{
                 **{name: getattr(made, name) for name in made.__slots__},
@@ -165,7 +175,10 @@ class Fleet:
 
     def start(self, count=1, **environment):
         """Start workers; returns them."""
-        made = [Worker(self.config, "drill", self.environment | environment) for _ in range(count)]
+        made = [
+            Worker(self.config, "drill", self.environment | environment)
+            for _ in range(count)
+        ]
         self.workers += made
         return made
 
@@ -201,8 +214,8 @@ class Fleet:
             time.sleep(0.05)
 
     def end(self, seconds=300):
-        """Wait until the study is finished and every worker has left; the last ones must leave
-        well.
+        """Wait until the study is finished and every worker has left; the last ones
+        must leave well.
         """
         self.until(
             lambda: self.ledger.study("drill").state is StudyState.FINISHED,
@@ -213,11 +226,15 @@ class Fleet:
         for each in self.workers:
             each.wait(10)
         self.until(
-            lambda: not any(map(led, self.workers)), 5, "I9: the end of all that workers started"
+            lambda: not any(map(led, self.workers)),
+            5,
+            "I9: the end of all that workers started",
         )
 
     def last_words(self):
-        words = [each.errors.read_text(errors="replace")[-500:] for each in self.workers[-3:]]
+        words = [
+            each.errors.read_text(errors="replace")[-500:] for each in self.workers[-3:]
+        ]
         ends = [
             event
             for each in self.workers
@@ -226,7 +243,7 @@ class Fleet:
         ]
         return "\n".join([*words, *map(str, ends[-5:])])
 
-    # -- the checker -----------------------------------------------------------------------------------------------
+    # -- the checker -------------------------------------------------------------------
 
     def lines(self):
         return (
@@ -237,10 +254,16 @@ class Fleet:
 
     def check(self, *, failed=0):
         """Assert the invariants; returns figures."""
-        records = [each for each in self.ledger.trials(self.study.id) if each.kind is Kind.SEARCH]
+        records = [
+            each
+            for each in self.ledger.trials(self.study.id)
+            if each.kind is Kind.SEARCH
+        ]
         counts = self.ledger.counts(self.study.id)
         lines = self.lines()
-        assert (counts.running, counts.waiting) == (0, 0), "I1: nothing is left running or waiting"
+        assert (counts.running, counts.waiting) == (0, 0), (
+            "I1: nothing is left running or waiting"
+        )
         assert counts.done == self.trials, "I2: the budget is met exactly"
         assert counts.failed == failed
         assert sorted(each.number for each in records) == list(range(self.trials)), (
@@ -255,9 +278,9 @@ class Fleet:
                 "I5: no more losses than a trial may have"
             )
             if each.state.value == "complete":
-                assert each.value == expected(each.setting.learning_rate, self.says["epochs"]), (
-                    "I6: as if it had never been stopped"
-                )
+                assert each.value == expected(
+                    each.setting.learning_rate, self.says["epochs"]
+                ), "I6: as if it had never been stopped"
         self._check_mirror(records)
         return {
             "trials": len(records), "faults": dict(self.faults), "attempts": sum(each.attempt for each in records),
@@ -269,7 +292,9 @@ class Fleet:
         for line in lines:
             owners[line["trial"], line["attempt"]].add(line["pid"])
             epochs[line["trial"], line["attempt"]].append(line["epoch"])
-        assert all(len(each) == 1 for each in owners.values()), "I3: no attempt in two journals"
+        assert all(len(each) == 1 for each in owners.values()), (
+            "I3: no attempt in two journals"
+        )
         for (trial, attempt), seen in epochs.items():
             assert seen == list(range(seen[0], seen[0] + len(seen))), (
                 "an attempt's epochs follow one another"
@@ -312,17 +337,29 @@ class Fleet:
 
     def _check_secret(self):
         told = [json.dumps(each.events) for each in self.workers]
-        told += [path.read_text(errors="replace") for path in self.folder.glob("errors-*")]
-        assert not any(SECRET in each for each in told), "I10: no secret in what workers say"
+        told += [
+            path.read_text(errors="replace") for path in self.folder.glob("errors-*")
+        ]
+        assert not any(SECRET in each for each in told), (
+            "I10: no secret in what workers say"
+        )
 
     def _check_mirror(self, records):
         Mirror(self.ledger).complete(self.study.id)
-        theirs = optuna.load_study(study_name="drill", storage=self.ledger.optuna_storage()).trials
+        theirs = optuna.load_study(
+            study_name="drill", storage=self.ledger.optuna_storage()
+        ).trials
         assert [each.number for each in theirs] == list(range(self.trials)), (
             "Optuna has each trial once"
         )
-        values = {each.number: each.value for each in records if each.state.value == "complete"}
-        assert {each.number: each.value for each in theirs if each.number in values} == values
+        values = {
+            each.number: each.value
+            for each in records
+            if each.state.value == "complete"
+        }
+        assert {
+            each.number: each.value for each in theirs if each.number in values
+        } == values
 
 
 def with_secret(url):

@@ -1,12 +1,13 @@
-"""Processes of the package that are forked from one which has imported it already, for tests that
-start many: a worker of the toy takes 0.2 CPU seconds instead of 1.0.
+"""Processes of the package that are forked from one which has imported it already, for
+tests that start many: a worker of the toy takes 0.2 CPU seconds instead of 1.0.
 
     with ForkServer("import lrsearch.worker.session") as server:
         process = server.popen(WORKER, stdin=PIPE, stdout=PIPE)
 
-A forked process is what a started one would be: a child of the process that asked (its parent's
-number, its exit code, its signals), with the streams, environment and folder that were given; only
-its command line is the server's. The server is single-threaded, so nothing is copied half-done.
+A forked process is what a started one would be: a child of the process that asked (its
+parent's number, its exit code, its signals), with the streams, environment and folder
+that were given; only its command line is the server's. The server is single-threaded,
+so nothing is copied half-done.
 """
 
 import atexit
@@ -52,10 +53,17 @@ class ForkServer:
         command = [sys.executable, "-P", __file__, str(theirs.fileno()), ready]
         path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
         # Threads of a library would not be copied.
-        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        alone = {
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": path,
+        }
         alone |= {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
         self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=os.environ | alone, stdin=subprocess.DEVNULL
+            command,
+            pass_fds=[theirs.fileno()],
+            env=os.environ | alone,
+            stdin=subprocess.DEVNULL,
         )
         theirs.close()
 
@@ -84,7 +92,12 @@ class ForkServer:
 
     def run(self, *arguments, timeout=None, **more):
         """As `subprocess.run` of `lrsearch` with these arguments, its output captured as text."""
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
+        streams = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **more,
+        }
         with self.lrsearch(*arguments, **streams) as process:
             try:
                 said = process.communicate(timeout=timeout)
@@ -178,7 +191,11 @@ def _clone():
     ctypes.pythonapi.PyOS_BeforeFork()
     number = _CLONE[os.uname().machine]
     pid = ctypes.PyDLL(None).syscall(number, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
-    after = ctypes.pythonapi.PyOS_AfterFork_Parent if pid else ctypes.pythonapi.PyOS_AfterFork_Child
+    after = (
+        ctypes.pythonapi.PyOS_AfterFork_Parent
+        if pid
+        else ctypes.pythonapi.PyOS_AfterFork_Child
+    )
     after()
     return pid
 
@@ -219,6 +236,8 @@ def _become(request, streams):
 
 if __name__ == "__main__":
     exec(sys.argv[2])  # what its processes need
-    assert len([*Path("/proc/self/task").iterdir()]) == 1, "a thread would not be copied"
+    assert len([*Path("/proc/self/task").iterdir()]) == 1, (
+        "a thread would not be copied"
+    )
     gc.freeze()  # no collection copies its pages in every process
     _serve(int(sys.argv[1]))

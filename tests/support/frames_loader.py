@@ -1,5 +1,5 @@
-"""A loader for a worker process that notes which frames of lrsearch lie between its `main` and the
-SQL of its first claim, and then ends the process.
+"""A loader for a worker process that notes which frames of lrsearch lie between its
+`main` and the SQL of its first claim, and then ends the process.
 
 The deepest statement's frames go to the file "frames.json" beside the study file.
 """
@@ -34,7 +34,9 @@ def _note_frames(path):
     def note(*_):
         nonlocal deepest
         frames = list(_frames())
-        if any(place.startswith("storage/") and name == "claim" for place, name in frames):
+        if any(
+            place.startswith("storage/") and name == "claim" for place, name in frames
+        ):
             deepest = max(deepest, frames, key=len)
         elif deepest:  # the claim is over
             path.write_text(json.dumps(deepest))

@@ -1,5 +1,5 @@
-"""Starting, attaching, retesting and planning with options by their names, as the command line has
-them.
+"""Starting, attaching, retesting and planning with options by their names, as the
+command line has them.
 """
 
 from lrsearch.launch import attaching, estimating, retesting, run
@@ -7,12 +7,20 @@ from lrsearch.options import split_options
 
 
 def run_study(study_file, *, create_only=False, listen=lambda _event: None, **given):
-    return run.run_study(study_file, *split_options(given), create_only=create_only, listen=listen)
+    return run.run_study(
+        study_file, *split_options(given), create_only=create_only, listen=listen
+    )
 
 
-def attach(name, *, study_file=None, leave_by=None, listen=lambda _event: None, **given):
+def attach(
+    name, *, study_file=None, leave_by=None, listen=lambda _event: None, **given
+):
     return attaching.attach(
-        name, *split_options(given), study_file=study_file, leave_by=leave_by, listen=listen
+        name,
+        *split_options(given),
+        study_file=study_file,
+        leave_by=leave_by,
+        listen=listen,
     )
 
 

@@ -4,7 +4,15 @@ import math
 
 from lrsearch.space import SearchSpace
 from lrsearch.storage import CheckpointRecord, Claim
-from lrsearch.values import Direction, Origin, Outcome, Setting, Status, StudyFacts, StudyPlan
+from lrsearch.values import (
+    Direction,
+    Origin,
+    Outcome,
+    Setting,
+    Status,
+    StudyFacts,
+    StudyPlan,
+)
 
 SPACE = SearchSpace(optimizers=("sgd", "adam"), schedules=("constant", "linear"))
 OPTIMUM = 0.01
@@ -65,7 +73,10 @@ def plan(
         "sampler": "random",
         "pruner": "none",
         "seed": 0,
-        "first": ((Origin.YOURS, setting(0.001)), (Origin.REFERENCE, setting(0.1, "sgd"))),
+        "first": (
+            (Origin.YOURS, setting(0.001)),
+            (Origin.REFERENCE, setting(0.1, "sgd")),
+        ),
     }
     given = changes.pop("facts", None) or (
         facts() if fingerprint is None else facts(fingerprint=fingerprint)
@@ -77,14 +88,18 @@ def plan(
 
 
 def add_worker(ledger, study, *, host="here", slot="cpu:0"):
-    return ledger.add_worker(study.id, host=host, pid=1, slot=slot, versions={"lrsearch": "0"})
+    return ledger.add_worker(
+        study.id, host=host, pid=1, slot=slot, versions={"lrsearch": "0"}
+    )
 
 
 def claim(ledger, study, worker, *, lease_seconds=60.0):
     """Claim a trial and bind it; there must be one."""
     claimed = ledger.claim(study.id, worker, lease_seconds=lease_seconds)
     assert isinstance(claimed, Claim), claimed
-    chosen = claimed.trial.setting or setting(OPTIMUM * 2.0 ** (claimed.trial.number - 4))
+    chosen = claimed.trial.setting or setting(
+        OPTIMUM * 2.0 ** (claimed.trial.number - 4)
+    )
     assert ledger.bind(
         claimed.trial.id,
         claimed.attempt,
@@ -109,8 +124,12 @@ def finish(ledger, claimed, *, points=(), **says):
 def train(ledger, study, worker):
     """Train until nothing is left; returns the numbers of what was trained."""
     done = []
-    while isinstance(claimed := ledger.claim(study.id, worker, lease_seconds=60.0), Claim):
-        chosen = claimed.trial.setting or setting(OPTIMUM * 2.0 ** (claimed.trial.number - 4))
+    while isinstance(
+        claimed := ledger.claim(study.id, worker, lease_seconds=60.0), Claim
+    ):
+        chosen = claimed.trial.setting or setting(
+            OPTIMUM * 2.0 ** (claimed.trial.number - 4)
+        )
         params = SPACE.public_params(chosen)
         ledger.bind(
             claimed.trial.id,
@@ -125,7 +144,9 @@ def train(ledger, study, worker):
     return done
 
 
-def trial_session(ledger, study, folder, *, worker, stop=None, send=lambda _message: None):
+def trial_session(
+    ledger, study, folder, *, worker, stop=None, send=lambda _message: None
+):
     """What a worker gives its engine, and its heartbeat, which renews nothing."""
     from lrsearch.worker.config import WorkerConfig
     from lrsearch.worker.heartbeat import Heartbeat
@@ -136,5 +157,12 @@ def trial_session(ledger, study, folder, *, worker, stop=None, send=lambda _mess
     config = WorkerConfig(storage="", study_file=None, checkpoints=str(folder))
     heartbeat = Heartbeat(lambda _holds: None, stop, lease_seconds=60.0)
     return TrialSession(
-        config, ledger, study, SPACE, worker_id=worker, heartbeat=heartbeat, stop=stop, send=send
+        config,
+        ledger,
+        study,
+        SPACE,
+        worker_id=worker,
+        heartbeat=heartbeat,
+        stop=stop,
+        send=send,
     ), heartbeat

@@ -1,5 +1,5 @@
-"""Trains one study on one device and on two logical CPUs under MirroredStrategy; prints what came
-of both as JSON.
+"""Trains one study on one device and on two logical CPUs under MirroredStrategy; prints
+what came of both as JSON.
 """
 
 import json
@@ -8,7 +8,8 @@ import sys
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
 from engine_world import World, spec  # noqa: E402
@@ -43,7 +44,9 @@ def outcomes(engine, *, resume, **changes):
             ]
             for each in found
         },
-        "resumed": [[each.status, dict(each.logs), each.traceback_text] for each in again],
+        "resumed": [
+            [each.status, dict(each.logs), each.traceback_text] for each in again
+        ],
     }
 
 

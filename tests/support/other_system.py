@@ -1,12 +1,12 @@
-"""Python as it is on a system that is not at hand: a `sitecustomize` that takes away what the
-system lacks.
+"""Python as it is on a system that is not at hand: a `sitecustomize` that takes away
+what the system lacks.
 """
 
 import os
 import textwrap
 
-# What is loaded first chose its own parts by the real platform, and would load others that are not
-# here.
+# What is loaded first chose its own parts by the real platform, and would load others
+# that are not here.
 _LOADED = "asyncio, ctypes, multiprocessing, pathlib, platform, selectors, signal, subprocess, sys, sysconfig, tempfile, click, psutil, os"
 _SYSTEMS = {
     "darwin": ("resource",),
@@ -29,8 +29,8 @@ _GONE = {
 
 
 def pretend(folder, system, environ):
-    """`environ` for processes that believe to run on `system`: no resource, no SIGHUP, no affinity,
-    no /proc and no /sys.
+    """`environ` for processes that believe to run on `system`: no resource, no SIGHUP,
+    no affinity, no /proc and no /sys.
     """
     (folder / "sitecustomize.py").write_text(
         textwrap.dedent(f"""
@@ -53,4 +53,7 @@ def pretend(folder, system, environ):
         sys.platform = {system!r}
         """)
     )
-    return {**environ, "PYTHONPATH": os.pathsep.join([str(folder), environ.get("PYTHONPATH", "")])}
+    return {
+        **environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), environ.get("PYTHONPATH", "")]),
+    }

@@ -1,5 +1,5 @@
-"""A small study without shuffling, and what plain Keras makes of it: `model.fit`, and nothing of
-the engines.
+"""A small study without shuffling, and what plain Keras makes of it: `model.fit`, and
+nothing of the engines.
 """
 
 import keras
@@ -33,15 +33,22 @@ def split(x, y, *more):
 
     parts = (x, y, *more)
     return lambda: tuple(
-        tuple(cut(each, where) for each in parts) for where in (slice(24), slice(24, None))
+        tuple(cut(each, where) for each in parts)
+        for where in (slice(24), slice(24, None))
     )
 
 
 def dense(
-    metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers.Adam(1e-2), **compiled
+    metrics=tuple,
+    loss="mse",
+    units=1,
+    optimizer=lambda: keras.optimizers.Adam(1e-2),
+    **compiled,
 ):
     def build_model():
-        model = keras.Sequential([layers.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(units)])
+        model = keras.Sequential(
+            [layers.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(units)]
+        )
         model.compile(optimizer(), loss, metrics=list(metrics()), **compiled)
         return model
 
@@ -73,7 +80,9 @@ def trained(changed, *specs, engine="fit"):
 
 def assert_plain(outcome, history):
     assert outcome.status is Status.COMPLETE, (outcome.reason, outcome.traceback_text)
-    assert outcome.logs == pytest.approx(last_of(history), rel=1e-4, abs=1e-6), outcome.notes
+    assert outcome.logs == pytest.approx(last_of(history), rel=1e-4, abs=1e-6), (
+        outcome.notes
+    )
 
 
 def plain_fit(study, spec, *, callbacks=(), adapt=lambda split: split):
@@ -84,13 +93,17 @@ def plain_fit(study, spec, *, callbacks=(), adapt=lambda split: split):
     `adapt` changes what `load_data` returned for forms that Keras refuses.
     """
     assert not study.shuffle
-    train, validation = (adapt(each) for each in study.read_data(spec.setting.batch_size)[:2])
+    train, validation = (
+        adapt(each) for each in study.read_data(spec.setting.batch_size)[:2]
+    )
     keras.utils.set_random_seed(spec.seed)
     model = study.make_model(spec.setting.extra)
     if not spec.yours:
         examples = len(tree.flatten(train)[0])
         total = study.epochs * -(-examples // spec.setting.batch_size)
-        model.optimizer = build_optimizer(spec.setting, total, 1, carried={}, model=model)
+        model.optimizer = build_optimizer(
+            spec.setting, total, 1, carried={}, model=model
+        )
     x, y, weight = (*train, None)[:3]
     options = {
         "batch_size": spec.setting.batch_size,
@@ -99,10 +112,16 @@ def plain_fit(study, spec, *, callbacks=(), adapt=lambda split: split):
         "verbose": 0,
     }
     fitted = model.fit(
-        x, y, sample_weight=weight, validation_data=validation, callbacks=list(callbacks), **options
+        x,
+        y,
+        sample_weight=weight,
+        validation_data=validation,
+        callbacks=list(callbacks),
+        **options,
     )
     return model, {
-        name: [float(each) for each in values] for name, values in fitted.history.items()
+        name: [float(each) for each in values]
+        for name, values in fitted.history.items()
     }
 
 

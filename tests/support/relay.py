@@ -1,5 +1,5 @@
-"""A TCP relay between workers and a server, which tests close, or turn into a black hole, and open
-again.
+"""A TCP relay between workers and a server, which tests close, or turn into a black
+hole, and open again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ PIECE = 65536
 class Relay:
     """Listens on a free port of this machine and forwards to `port`, both ways.
 
-    `hole()` goes on accepting and acknowledging, and forwards nothing: neither side learns
-    anything, no TCP time-out fires. `close()` resets what is open and refuses what comes. `open()`
-    ends either; what a hole swallowed is lost with its connection.
+    `hole()` goes on accepting and acknowledging, and forwards nothing: neither side
+    learns anything, no TCP time-out fires. `close()` resets what is open and refuses
+    what comes. `open()` ends either; what a hole swallowed is lost with its connection.
     """
 
     def __init__(self, port: int) -> None:
@@ -39,7 +39,9 @@ class Relay:
             self._reset()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=200)
-            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+            threading.Thread(
+                target=self._accept, args=(self._listener,), daemon=True
+            ).start()
 
     def hole(self) -> None:
         """Accept and acknowledge everything, forward nothing."""
@@ -49,7 +51,8 @@ class Relay:
         """Refuse new connections and reset the old ones."""
         if self._listener is not None:
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+                # wakes the thread that accepts
+                self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
         self._reset()
@@ -79,7 +82,9 @@ class Relay:
                 self._pairs.append((client, server))
             if server is not None:
                 for ends in ((client, server), (server, client)):
-                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
+                    threading.Thread(
+                        target=self._forward, args=ends, daemon=True
+                    ).start()
 
     def _forward(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):

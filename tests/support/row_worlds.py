@@ -65,7 +65,9 @@ def compiled(model, loss, **options):
 
 
 def regression(*middle, **options):
-    return lambda: compiled(network(L.Dense(1), middle=middle_of(middle)), "mse", **options)
+    return lambda: compiled(
+        network(L.Dense(1), middle=middle_of(middle)), "mse", **options
+    )
 
 
 def middle_of(makers):
@@ -77,14 +79,19 @@ def classifier(loss="sparse_categorical_crossentropy", **options):
 
 
 def binary(**options):
-    return lambda: compiled(network(L.Dense(1, "sigmoid")), "binary_crossentropy", **options)
+    return lambda: compiled(
+        network(L.Dense(1, "sigmoid")), "binary_crossentropy", **options
+    )
 
 
 def outputs(**options):
     def build():
         x = L.Input((5,))
         middle = L.Dense(4, "tanh")(x)
-        made = {"near": L.Dense(1, name="near")(middle), "far": L.Dense(1, name="far")(middle)}
+        made = {
+            "near": L.Dense(1, name="near")(middle),
+            "far": L.Dense(1, name="far")(middle),
+        }
         return compiled(keras.Model(x, made), {"near": "mse", "far": "mae"}, **options)
 
     return build
@@ -92,7 +99,11 @@ def outputs(**options):
 
 def tagger():
     model = keras.Sequential(
-        [L.Input((6,), dtype="int32"), L.Embedding(9, 4, mask_zero=True), L.Dense(3, "softmax")]
+        [
+            L.Input((6,), dtype="int32"),
+            L.Embedding(9, 4, mask_zero=True),
+            L.Dense(3, "softmax"),
+        ]
     )
     return compiled(model, "sparse_categorical_crossentropy", metrics=["accuracy"])
 
@@ -125,7 +136,8 @@ class Kind:
 
     def load_data(self):
         return tuple(
-            self.make(rows, seed) for seed, rows in enumerate((TRAINED, VALIDATED, TESTED))
+            self.make(rows, seed)
+            for seed, rows in enumerate((TRAINED, VALIDATED, TESTED))
         )
 
     def definition(self, **changes):
@@ -148,9 +160,13 @@ def accuracies(*names):
 MEANS = {
     "squared errors": Kind(regression()),
     "a metric": Kind(regression(metrics=["mae"]), objective="val_mae"),
-    "accuracy": Kind(classifier(metrics=["accuracy"]), kinds, "val_accuracy", direction="maximize"),
+    "accuracy": Kind(
+        classifier(metrics=["accuracy"]), kinds, "val_accuracy", direction="maximize"
+    ),
     "top two": Kind(
-        classifier(metrics=[keras.metrics.SparseTopKCategoricalAccuracy(2, name="top")]),
+        classifier(
+            metrics=[keras.metrics.SparseTopKCategoricalAccuracy(2, name="top")]
+        ),
         kinds,
         "val_top",
         direction="maximize",
@@ -160,24 +176,34 @@ MEANS = {
     ),
     "cross-entropy": Kind(classifier(), kinds),
     "a loss with sample weights": Kind(regression(), weighted),
-    "a weighted metric": Kind(regression(weighted_metrics=["mae"]), weighted, "val_mae"),
-    "two outputs with loss weights": Kind(outputs(loss_weights={"near": 1.0, "far": 0.3}), two),
+    "a weighted metric": Kind(
+        regression(weighted_metrics=["mae"]), weighted, "val_mae"
+    ),
+    "two outputs with loss weights": Kind(
+        outputs(loss_weights={"near": 1.0, "far": 0.3}), two
+    ),
     "a metric of one output": Kind(
         outputs(metrics={"near": ["mae"], "far": ["mse"]}), two, "val_far_mse"
     ),
     "an activity regularizer": Kind(
         regression(lambda: L.Dense(3, activity_regularizer="l2")),
     ),
-    "a weight regularizer": Kind(regression(lambda: L.Dense(3, kernel_regularizer="l2"))),
+    "a weight regularizer": Kind(
+        regression(lambda: L.Dense(3, kernel_regularizer="l2"))
+    ),
     "batch normalisation": Kind(regression(L.BatchNormalization)),
-    "class weights": Kind(classifier(), kinds, fields={"class_weight": {0: 1.0, 1: 3.0, 2: 1.0}}),
+    "class weights": Kind(
+        classifier(), kinds, fields={"class_weight": {0: 1.0, 1: 3.0, 2: 1.0}}
+    ),
     "the accuracy of words with a mask": Kind(
         tagger, sentences, "val_accuracy", direction="maximize"
     ),
     "a dataset": Kind(regression(metrics=["mae"]), tf_dataset(numbers), "val_mae"),
     "a dataset with sample weights": Kind(regression(), tf_dataset(weighted)),
     "a part of a dataset": Kind(
-        regression(), tf_dataset(numbers), fields={"validation_steps": 2, "steps_per_epoch": 3}
+        regression(),
+        tf_dataset(numbers),
+        fields={"validation_steps": 2, "steps_per_epoch": 3},
     ),
 }
 """Objectives that are means over rows."""
@@ -190,7 +216,11 @@ OTHERS = {
     ),
     "F1": (
         Kind(
-            binary(metrics=[keras.metrics.F1Score(threshold=0.5, average="micro", name="f1")]),
+            binary(
+                metrics=[
+                    keras.metrics.F1Score(threshold=0.5, average="micro", name="f1")
+                ]
+            ),
             answers,
             "val_f1",
             direction="maximize",
@@ -204,12 +234,20 @@ OTHERS = {
         ),
         "val_rmse is no mean over rows",
     ),
-    "the loss of words with a mask": (Kind(tagger, sentences), _UNFIT.format("val_loss")),
-    "a loss that is summed": (
-        Kind(lambda: compiled(network(L.Dense(1)), keras.losses.MeanSquaredError("sum"))),
+    "the loss of words with a mask": (
+        Kind(tagger, sentences),
         _UNFIT.format("val_loss"),
     ),
-    "one output's own loss": (Kind(outputs(), two, "val_far_loss"), _UNFIT.format("val_far_loss")),
+    "a loss that is summed": (
+        Kind(
+            lambda: compiled(network(L.Dense(1)), keras.losses.MeanSquaredError("sum"))
+        ),
+        _UNFIT.format("val_loss"),
+    ),
+    "one output's own loss": (
+        Kind(outputs(), two, "val_far_loss"),
+        _UNFIT.format("val_far_loss"),
+    ),
     "a test_step of its own": (Kind(own_step), "the model has a test_step of its own"),
     "the loss of the training": (
         Kind(regression(), objective="loss"),

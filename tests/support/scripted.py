@@ -8,8 +8,8 @@ from lrsearch.launch import child
 from lrsearch.setup.slots import Slot
 from lrsearch.worker.config import WorkerConfig
 
-# Each worker of a slot follows the next script of its configuration, once it is told to work (or to
-# inspect, where the script begins so).
+# Each worker of a slot follows the next script of its configuration, once it is told to
+# work (or to inspect, where the script begins so).
 WORKER = """
 import json, os, sys, time
 config = json.loads(sys.stdin.readline())

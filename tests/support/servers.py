@@ -1,5 +1,5 @@
-"""Throw-away database servers for tests: installed binaries, a free port, no password, another user
-where we are root.
+"""Throw-away database servers for tests: installed binaries, a free port, no password,
+another user where we are root.
 """
 
 from __future__ import annotations
@@ -147,7 +147,11 @@ class PostgreSQL(Server):
 
     @classmethod
     def missing(cls) -> str:
-        return "" if find("initdb", *cls.places) else "PostgreSQL's initdb is not installed"
+        return (
+            ""
+            if find("initdb", *cls.places)
+            else "PostgreSQL's initdb is not installed"
+        )
 
     def command(self) -> list[str]:
         settings = {
@@ -156,7 +160,11 @@ class PostgreSQL(Server):
             "listen_addresses": "127.0.0.1",
         }
         settings["fsync"] = "on" if self.durable else "off"
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [
+            part
+            for name, value in settings.items()
+            for part in ("-c", f"{name}={value}")
+        ]
         return [
             str(find("postgres", *self.places)),
             "-D",
@@ -209,7 +217,9 @@ class MariaDB(Server):
 
     @classmethod
     def missing(cls) -> str:
-        found = find("mariadbd") and (find("mariadb-install-db") or find("mysql_install_db"))
+        found = find("mariadbd") and (
+            find("mariadb-install-db") or find("mysql_install_db")
+        )
         return "" if found else "MariaDB's mariadbd is not installed"
 
     def command(self) -> list[str]:
@@ -231,7 +241,9 @@ class MariaDB(Server):
     def _ask(self, statement: str) -> None:
         import pymysql
 
-        ours = pymysql.connect(host="127.0.0.1", port=self.port, user="root", connect_timeout=2)
+        ours = pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", connect_timeout=2
+        )
         try:
             ours.cursor().execute(statement)
         finally:

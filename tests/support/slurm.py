@@ -14,7 +14,16 @@ from pathlib import Path
 from servers import READY_SECONDS, find, free_port
 
 NODES = ("n1", "n2")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
+PROGRAMS = (
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "squeue",
+    "scancel",
+    "scontrol",
+    "sinfo",
+)
 _CONF = """\
 ClusterName=lrsearch
 SlurmctldHost={host}(127.0.0.1)
@@ -64,7 +73,11 @@ class Slurm:
         self._start("slurmctld", "-D")
         for name in NODES:
             self._start("slurmd", "-D", "-N", name)
-        _wait_until(lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%D", check=False) == "2")
+        _wait_until(
+            lambda: (
+                self.run("sinfo", "-h", "-t", "idle", "-o", "%D", check=False) == "2"
+            )
+        )
         return self
 
     def __exit__(self, *_error):
@@ -99,7 +112,9 @@ class Slurm:
     def _configure(self):
         host = platform.node().partition(".")[0]
         text = _CONF.format(host=host, port=free_port(), folder=self.folder)
-        text += "".join(_NODE.format(name=name, host=host, port=free_port()) for name in NODES)
+        text += "".join(
+            _NODE.format(name=name, host=host, port=free_port()) for name in NODES
+        )
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "state").mkdir()
         (self.folder / "munge").mkdir()

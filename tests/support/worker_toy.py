@@ -1,13 +1,14 @@
-"""A loader for worker processes in Keras' place: the "study file" is JSON that says how trials
-behave.
+"""A loader for worker processes in Keras' place: the "study file" is JSON that says how
+trials behave.
 
-Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave`
-{label: what} with what one of _BEHAVIOURS, `-once` after it for the first attempt alone, `all`
-(what every trial does), `inspect` (raise, kill, refuse), `open` (any of them, or lose: give no
-space; `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true:
-the database's clock is ahead by what the table drill_clock says), `gate` (a file: until it is there
-no trial goes beyond the first batch of its last epoch). The variable DRILL_CLOCK_AHEAD
-sets this process' own clock, in seconds.
+Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced),
+`behave` {label: what} with what one of _BEHAVIOURS, `-once` after it for the first
+attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
+(any of them, or lose: give no space; `-once` for the first process alone), `print`
+(text that each epoch prints), `clock` (true: the database's clock is ahead by what the
+table drill_clock says), `gate` (a file: until it is there no trial goes beyond the
+first batch of its last epoch). The variable DRILL_CLOCK_AHEAD sets this process' own
+clock, in seconds.
 """
 
 import contextlib
@@ -30,7 +31,15 @@ import numpy as np
 
 from lrsearch.errors import AskedToLeave, StudyFileError
 from lrsearch.messages import Inspection
-from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
+from lrsearch.values import (
+    Direction,
+    Outcome,
+    Progress,
+    Snapshot,
+    Status,
+    StudyFacts,
+    Verdict,
+)
 from lrsearch.version import versions
 
 _ENDS = {
@@ -57,7 +66,9 @@ class ToyLoader:
         if self.says.get("clock"):
             _set_clock()
         if "failpoint" in self.says:
-            _set_trap(self.says["failpoint"], Path(self.says["journal"]).parent / "trap")
+            _set_trap(
+                self.says["failpoint"], Path(self.says["journal"]).parent / "trap"
+            )
 
     def load(self):
         """Nothing is slow."""
@@ -65,7 +76,9 @@ class ToyLoader:
     def inspect(self):
         what = self.says.get("inspect")
         if what == "refuse":
-            raise StudyFileError("toy.json has no definition", traceback_text="Traceback: line 1")
+            raise StudyFileError(
+                "toy.json has no definition", traceback_text="Traceback: line 1"
+            )
         _behave(what)
         from lrsearch.space import SearchSpace
 
@@ -100,7 +113,8 @@ class ToyLoader:
         what = self._opening()
         engine = ToyEngine(self.says)
         if what == "lose":
-            return None, engine  # a worker that has entered the ledger finds nothing to search
+            # a worker that has entered the ledger finds nothing to search
+            return None, engine
         _behave(what)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
 
@@ -159,8 +173,8 @@ def _hang():
 
 
 def _signals_of_its_own():
-    """What a study's code does with signals that are not ours: handlers, a child that ends, a child
-    that it ends.
+    """What a study's code does with signals that are not ours: handlers, a child that
+    ends, a child that it ends.
     """
     for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN + 3):
         signal.signal(number, lambda *_: None)
@@ -175,7 +189,8 @@ def _signals_of_its_own():
 
 def _close_descriptors():
     """As code that makes itself a daemon does; then files of its own get the numbers."""
-    time.sleep(1.0)  # messages are written by a thread: what was said before goes out first
+    # messages are written by a thread: what was said before goes out first
+    time.sleep(1.0)
     os.closerange(3, 256)
     with contextlib.ExitStack() as stack:
         for _ in range(60):
@@ -184,8 +199,8 @@ def _close_descriptors():
 
 
 def _daemon():
-    """Leave a process behind that no signal to the worker's session reaches, and that holds what
-    the worker had open.
+    """Leave a process behind that no signal to the worker's session reaches, and that
+    holds what the worker had open.
     """
     child = os.fork()
     if child == 0:
@@ -231,8 +246,8 @@ def _behave(what):
 
 
 class ToyEngine:
-    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch is ten
-    batches that take their time.
+    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch
+    is ten batches that take their time.
     """
 
     name = "toy"
@@ -266,7 +281,10 @@ class ToyEngine:
         except AskedToLeave:
             raise
         except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
-            text, left = traceback.format_exc(), isinstance(error, SystemExit | KeyboardInterrupt)
+            text, left = (
+                traceback.format_exc(),
+                isinstance(error, SystemExit | KeyboardInterrupt),
+            )
             failed = self._outcome(
                 spec,
                 Status.FAILED,
@@ -278,7 +296,9 @@ class ToyEngine:
             )
             return replace(failed, left=left)
         while epoch < epochs:
-            verdict = self._train(spec, (epoch, batch), epochs, state, watch, save, began)
+            verdict = self._train(
+                spec, (epoch, batch), epochs, state, watch, save, began
+            )
             if verdict is Verdict.KEEP:
                 epoch, state = epoch + 1, state + (goal - state) / 2
                 self._journal(spec, epoch, state, batch)

@@ -16,7 +16,9 @@ FILE = re.compile(r"`([\w./]+\.py)(?:: (\w+)(?:\.(\w+))?)?`")
 
 
 def section(title):
-    [found] = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", ARCHITECTURE, re.DOTALL | re.MULTILINE)
+    [found] = re.findall(
+        rf"^## {title}\n(.*?)(?=^## |\Z)", ARCHITECTURE, re.DOTALL | re.MULTILINE
+    )
     return found
 
 
@@ -40,12 +42,16 @@ def tree():
 
 def frames():
     """The calls from a worker's main to the SQL of a claim, as (file, function)."""
-    return re.findall(r"^\| \d+ \| `(\S+)` \| `(\w+)` \|", section("A trial's way"), re.MULTILINE)
+    return re.findall(
+        r"^\| \d+ \| `(\S+)` \| `(\w+)` \|", section("A trial's way"), re.MULTILINE
+    )
 
 
 def where(name):
     """A file as the documents name it: below lrsearch/, else below the root."""
-    return next((each / name for each in (PACKAGE, ROOT) if (each / name).is_file()), None)
+    return next(
+        (each / name for each in (PACKAGE, ROOT) if (each / name).is_file()), None
+    )
 
 
 @cache
@@ -62,7 +68,11 @@ def names_of(path):
 def bound(node):
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [getattr(node, "target", None)]
+    )
     return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
@@ -93,11 +103,15 @@ def test_at_most_fourteen_calls_lead_from_a_workers_main_to_the_sql_of_a_claim()
     assert 0 < len(listed) <= 14
     for file, function in listed:
         names = names_of(PACKAGE / file)
-        assert function in names or any(function in inner for inner in names.values()), function
+        assert function in names or any(
+            function in inner for inner in names.values()
+        ), function
 
 
 def test_each_of_the_ten_questions_is_answered_by_files_and_functions():
-    questions = re.split(r"^\*\*(?=.*\?\*\*)", section("Ten questions"), flags=re.MULTILINE)[1:]
+    questions = re.split(
+        r"^\*\*(?=.*\?\*\*)", section("Ten questions"), flags=re.MULTILINE
+    )[1:]
     assert len(questions) == 10
     for each in questions:
         assert any(name for _, name, _ in FILE.findall(each)), each
@@ -113,11 +127,15 @@ def test_each_file_and_each_function_that_a_page_names_is_there(page):
         assert path, f"{page.name} names {file}"
         if name:
             assert name in names_of(path), f"{page.name} names {file}: {name}"
-            assert not member or member in names_of(path)[name], f"{file}: {name}.{member}"
+            assert not member or member in names_of(path)[name], (
+                f"{file}: {name}.{member}"
+            )
 
 
 def test_each_class_that_the_glossary_names_is_there():
-    told = re.findall(r"`([A-Z]\w+)`", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    told = re.findall(
+        r"`([A-Z]\w+)`", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    )
     there = {name for path in PACKAGE.rglob("*.py") for name in names_of(path)}
     assert told
     assert set(told) <= there, set(told) - there

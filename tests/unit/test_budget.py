@@ -51,7 +51,9 @@ def test_a_search_tries_three_references_at_most_and_leaves_two_trials_more(
 
 @pytest.mark.parametrize("divide", [divide_trainings, divide_in_halves])
 @pytest.mark.parametrize("seeds", range(6))
-def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(divide, seeds):
+def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(
+    divide, seeds
+):
     for trainings in range(1, 80):
         trials, retests = divide(trainings, seeds)
         assert trials + retests == trainings
@@ -70,9 +72,12 @@ def test_a_total_that_is_given_again_changes_nothing():
     [
         # the twelve more are divided
         ({"trials": 6, "trainings": 12}, {"trainings": 24}, (16, 24)),
-        ({"trials": 6, "trainings": 12}, {"trials": 10}, (10, 16)),  # a limit rises with the trials
-        ({"trials": 6, "trainings": 12}, {"trials": 4}, (6, 12)),  # never below what there is
-        ({"trials": 40, "trainings": None}, {"trainings": 20}, (14, 20)),  # fewer are divided anew
+        # a limit rises with the trials
+        ({"trials": 6, "trainings": 12}, {"trials": 10}, (10, 16)),
+        # never below what there is
+        ({"trials": 6, "trainings": 12}, {"trials": 4}, (6, 12)),
+        # fewer are divided anew
+        ({"trials": 40, "trainings": None}, {"trainings": 20}, (14, 20)),
         ({"trials": 40, "trainings": None}, {"trainings": 60}, (48, 60)),  # 52 before
         ({"trials": 40, "trainings": None}, {"trials": 50}, (50, None)),
         # time alone limited it: 12 there
@@ -90,14 +95,15 @@ def test_new_totals_of_a_study_that_has_trained_twelve(before, asked, after):
 def test_more_of_either_is_added_to_what_the_study_comes_to():
     done = Budget(trials=6, trainings=12, seeds=3, searched=6, existing=12)
     assert [
-        (each.trials, each.trainings) for each in (done.extend(trainings=12), done.extend(trials=2))
+        (each.trials, each.trainings)
+        for each in (done.extend(trainings=12), done.extend(trials=2))
     ] == [
         (16, 24),
         (8, 14),
     ]
-    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, existing=22).extend(
-        trainings=6
-    )
+    unlimited = Budget(
+        trials=10, trainings=None, seeds=3, searched=10, existing=22
+    ).extend(trainings=6)
     assert (unlimited.trials, unlimited.trainings) == (16, 28)
 
 

@@ -90,13 +90,16 @@ def test_ci_runs_the_readmes_second_command_word_for_word():
 
 def parsed(line: str) -> list[str]:
     """What is left of a command's words when it has taken its options and arguments."""
-    words = [word for word in shlex.split(line, comments=True) if word not in {"&&", "..."}]
+    words = [
+        word for word in shlex.split(line, comments=True) if word not in {"&&", "..."}
+    ]
     depth = 2 if isinstance(cli.commands.get(words[0]), click.Group) else 1
     command = COMMANDS[" ".join(words[:depth])]
     parser = command.make_parser(click.Context(command))
     try:
         return parser.parse_args(words[depth:])[1]
-    except click.BadOptionUsage:  # a sentence names an option, such as `attach --leave-by`
+    except click.BadOptionUsage:
+        # a sentence names an option, such as `attach --leave-by`
         return parser.parse_args([*words[depth:], "a value"])[1]
 
 
@@ -125,7 +128,8 @@ def test_a_command_that_is_not_there_would_be_seen(wrong):
 def test_programs_and_tests_that_a_command_runs_are_there(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for name in re.findall(
-        r"(?:python|pytest|bash)[^`\n]*? ((?:docs|benchmarks|tests|studies)/[\w./]+)", text
+        r"(?:python|pytest|bash)[^`\n]*? ((?:docs|benchmarks|tests|studies)/[\w./]+)",
+        text,
     ):
         assert (ROOT / name).exists(), name
 
@@ -135,7 +139,9 @@ def test_extras_that_a_command_installs_are_there(document):
     told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     text = (ROOT / document).read_text(encoding="utf-8")
     for names in re.findall(r"(?:lrsearch|'\.|\.whl)\[([a-z,]+)\]", text):
-        assert set(names.split(",")) <= set(told["project"]["optional-dependencies"]), names
+        assert set(names.split(",")) <= set(told["project"]["optional-dependencies"]), (
+            names
+        )
 
 
 def test_the_readmes_study_file_is_at_most_twenty_lines():
@@ -149,13 +155,17 @@ def test_links_and_pictures_of_the_documents_lead_somewhere():
         for target in re.findall(
             r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")
         ):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+            assert (document.parent / target).exists(), (
+                f"{document.name} links to {target}"
+            )
 
 
 def test_the_door_is_exactly_all():
     public = {name for name in dir(lrsearch) if not name.startswith("_")}
     assert public == set(lrsearch.__all__)
-    assert all(not inspect.ismodule(getattr(lrsearch, name)) for name in lrsearch.__all__)
+    assert all(
+        not inspect.ismodule(getattr(lrsearch, name)) for name in lrsearch.__all__
+    )
 
 
 def test_help_and_import_load_no_heavy_library():
@@ -164,7 +174,9 @@ def test_help_and_import_load_no_heavy_library():
         "heavy = {'keras', 'tensorflow', 'optuna', 'sqlalchemy', 'numpy', 'matplotlib', 'pandas', 'rich'}\n"
         "print(json.dumps(sorted(heavy & set(sys.modules))))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout) == []
 
 
@@ -172,7 +184,9 @@ def test_the_version_stands_in_one_tone_everywhere():
     assert f'version = "{lrsearch.__version__}"' in (ROOT / "pyproject.toml").read_text(
         encoding="utf-8"
     )
-    assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_long_description_has_no_relative_link_and_no_relative_picture():

@@ -30,4 +30,6 @@ def test_neighbours_that_changed_places_are_one_slip():
 
 
 def test_without_a_near_name_all_are_listed():
-    assert "Known: adam, sgd." in str(UnknownName("optimizer", got="xyz", known=["sgd", "adam"]))
+    assert "Known: adam, sgd." in str(
+        UnknownName("optimizer", got="xyz", known=["sgd", "adam"])
+    )

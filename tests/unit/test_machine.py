@@ -1,5 +1,5 @@
-"""What is left of a machine, by the files that a kernel shows: control groups of both versions, and
-their ancestors.
+"""What is left of a machine, by the files that a kernel shows: control groups of both
+versions, and their ancestors.
 """
 
 import os
@@ -17,7 +17,9 @@ HERE = len(os.sched_getaffinity(0))
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Writes files below a root, on a machine with 8 GiB free; returns the root."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB)
+    )
 
     def write(**files):
         for path, text in files.items():
@@ -102,7 +104,9 @@ def test_where_nothing_is_known_nothing_is_claimed(tmp_path, monkeypatch):
 
 def test_the_hardware_is_described_by_what_the_kernel_shows(tmp_path):
     (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
-    (tmp_path / "proc/cpuinfo").write_text("processor : 0\nmodel name\t: A CPU @ 3 GHz\n")
+    (tmp_path / "proc/cpuinfo").write_text(
+        "processor : 0\nmodel name\t: A CPU @ 3 GHz\n"
+    )
     card = tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0/information"
     card.write_text("Model: \t NVIDIA H100\nIRQ: 16\n")
     found = hardware(tmp_path)

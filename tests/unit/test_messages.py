@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from lrsearch.events import Event
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.messages import (
     Command,
-    Event,
     Inspection,
     Interrupt,
     Message,
@@ -18,7 +18,8 @@ from lrsearch.messages import (
 )
 from lrsearch.values import Direction, Setting, StudyFacts
 
-# The log of a toy study by 0.1.0, the first line of each event; then some that it did not come to.
+# The log of a toy study by 0.1.0, the first line of each event; then some that it did
+# not come to.
 LOG = r"""
 {"event": "pool.started", "at": 1795733795.19, "slots": ["cpu:0", "cpu:1"]}
 {"event": "ready", "at": 1795733797.45, "slot": "cpu:0", "pid": 3061}
@@ -46,7 +47,9 @@ LOG = r"""
 LINES = LOG.strip().splitlines()
 # what no log holds: for the parent alone, or several a second
 UNLOGGED = {"facts", "error", "trial.progress"}
-SETTING = Setting(optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None)
+SETTING = Setting(
+    optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None
+)
 FACTS = StudyFacts(
     objective="val_loss",
     direction=Direction.MINIMIZE,
@@ -73,7 +76,9 @@ def crossed(message):
     return family.from_json(json.loads(json.dumps(message.to_json())))
 
 
-@pytest.mark.parametrize("line", LINES, ids=[json.loads(line)["event"] for line in LINES])
+@pytest.mark.parametrize(
+    "line", LINES, ids=[json.loads(line)["event"] for line in LINES]
+)
 def test_a_line_of_an_older_log_is_read_and_written_byte_for_byte(line):
     data = json.loads(line)
     at, slot = data.pop("at"), data.pop("slot", "")
@@ -82,16 +87,24 @@ def test_a_line_of_an_older_log_is_read_and_written_byte_for_byte(line):
 
 
 def test_the_lines_cover_every_event_of_a_log():
-    assert {json.loads(line)["event"] for line in LINES} == set(Message.kinds) - UNLOGGED
+    assert {json.loads(line)["event"] for line in LINES} == set(
+        Message.kinds
+    ) - UNLOGGED
 
 
 def test_values_within_messages_come_back_as_themselves():
-    found = Inspection(facts=FACTS, dimensions=({"name": "x"},), references=(SETTING,), seed=7)
+    found = Inspection(
+        facts=FACTS, dimensions=({"name": "x"},), references=(SETTING,), seed=7
+    )
     assert crossed(StudyInspected(inspection=found)) == StudyInspected(inspection=found)
     timed = TimedSteps(seconds=1.0, yours_seconds=2.0)
-    bill = StudyBill(forecast=Forecast(timed=timed, trainings=4, yours=1, workers=2, waits=True))
+    bill = StudyBill(
+        forecast=Forecast(timed=timed, trainings=4, yours=1, workers=2, waits=True)
+    )
     assert crossed(bill) == bill
-    failed = WorkerFailed(kind="X", text="no", traceback="", exit_code=2, parts={"got": None})
+    failed = WorkerFailed(
+        kind="X", text="no", traceback="", exit_code=2, parts={"got": None}
+    )
     assert crossed(failed) == failed
 
 

@@ -80,13 +80,17 @@ def test_a_new_studys_total_follows_from_what_was_asked(asked, total):
 
 
 def test_more_trials_than_trainings_are_refused():
-    with pytest.raises(InvalidValue, match="--trials must be at most the 12 of --trainings"):
+    with pytest.raises(
+        InvalidValue, match="--trials must be at most the 12 of --trainings"
+    ):
         SearchOptions(trials=13, trainings=12)
     assert SearchOptions(trials=12, trainings=12).trials == 12
 
 
 def test_options_go_to_the_value_that_has_a_field_of_their_name():
-    search, machine = split_options({"trials": 3, "workers": 2, "seed": None, "engine": None})
+    search, machine = split_options(
+        {"trials": 3, "workers": 2, "seed": None, "engine": None}
+    )
     assert (search.trials, search.seed) == (3, None)
     assert (machine.workers, machine.engine) == (2, "auto")
     names = [each.name for each in (*fields(SearchOptions), *fields(MachineOptions))]
@@ -100,7 +104,9 @@ def test_the_command_line_names_a_refused_field_as_its_option():
         take_options({"trials": 0, "engine": "auto"})
     assert str(raised.value) == "--trials must be at least 1; got 0."
     assert raised.value.field == "--trials"
-    with pytest.raises(InvalidValue, match="--trials must be at most the 2 of --trainings; got 3"):
+    with pytest.raises(
+        InvalidValue, match="--trials must be at most the 2 of --trainings; got 3"
+    ):
         take_options({"trials": 3, "trainings": 2})
 
 
@@ -109,7 +115,9 @@ def test_the_command_lines_words_for_the_space_become_one_field():
     assert (search.overrides, search.trials) == ({"optimizers": ["adam"]}, 2)
 
 
-@pytest.mark.parametrize("asked", [{}, {"seeds": 0}, {"top": 0}, {"seeds": 2, "top": -1}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"seeds": 0}, {"top": 0}, {"seeds": 2, "top": -1}]
+)
 def test_a_retest_says_what_it_wants(asked):
     with pytest.raises(InvalidValue):
         RetestOptions(**asked)

@@ -29,7 +29,11 @@ def test_windows_is_refused_in_one_line_that_says_to_use_wsl(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "words", [["-m", "lrsearch", "--help"], ["-c", "import lrsearch; lrsearch.search('study.py')"]]
+    "words",
+    [
+        ["-m", "lrsearch", "--help"],
+        ["-c", "import lrsearch; lrsearch.search('study.py')"],
+    ],
 )
 def test_on_windows_nothing_fails_before_that_line(words, tmp_path):
     done = subprocess.run(
@@ -58,7 +62,9 @@ def test_without_sighup_the_other_signals_stop(tmp_path):
 
 
 def test_free_memory_is_the_systems_word(monkeypatch, tmp_path):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**20))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**20)
+    )
     assert machine.free_memory_mib(tmp_path) == 3
 
 

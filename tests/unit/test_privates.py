@@ -21,23 +21,36 @@ def is_private(name):
 def private_imports(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
-            from_module = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            from_module = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom) and node.module
+                else []
+            )
             for module in from_module or [each.name for each in node.names]:
                 names = [each.name for each in node.names] if from_module else []
                 top, *rest = module.split(".")
-                hidden = {"src", "python"} & set(rest) or any(map(is_private, [*rest, *names]))
+                hidden = {"src", "python"} & set(rest) or any(
+                    map(is_private, [*rest, *names])
+                )
                 if top in {"keras", "tensorflow", "optuna"} and hidden:
                     yield module
 
 
 def private_attributes(tree):
     """Attributes of what is neither `self` nor a class of the module, and those asked by name."""
-    own = {"self", "cls", *(each.name for each in tree.body if isinstance(each, ast.ClassDef))}
+    own = {
+        "self",
+        "cls",
+        *(each.name for each in tree.body if isinstance(each, ast.ClassDef)),
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             if not (isinstance(node.value, ast.Name) and node.value.id in own):
                 yield ast.unparse(node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "setattr"}:
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "getattr",
+            "setattr",
+        }:
             name = node.args[1]
             if isinstance(name, ast.Constant) and is_private(name.value):
                 yield ast.unparse(node)
@@ -48,10 +61,14 @@ def found_in(path):
     return {*private_imports(tree), *private_attributes(tree)} - OTHERS
 
 
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.stem.startswith(KEEPERS))
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if not path.stem.startswith(KEEPERS)
+)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_a_module_of_ours_has_no_private_name_of_others(path):
     assert found_in(path) == set()
 

@@ -9,7 +9,17 @@ import pytest
 from documents import ROOT, build_site
 
 # what a browser loads by itself; a link waits for a click
-LOADS = {"img", "script", "iframe", "source", "video", "audio", "embed", "object", "link"}
+LOADS = {
+    "img",
+    "script",
+    "iframe",
+    "source",
+    "video",
+    "audio",
+    "embed",
+    "object",
+    "link",
+}
 
 
 class Loads(HTMLParser):
@@ -23,7 +33,9 @@ class Loads(HTMLParser):
         self._within = tag
         given = dict(attrs)
         if tag in LOADS and given.get("rel") not in {"canonical", "next", "prev"}:
-            self.addresses += [given[name] for name in ("src", "href", "data") if given.get(name)]
+            self.addresses += [
+                given[name] for name in ("src", "href", "data") if given.get(name)
+            ]
             self.addresses += (given.get("srcset") or "").split(", ")
 
     def handle_data(self, data):
@@ -54,7 +66,9 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         found.feed(page.read_text(encoding="utf-8"))
         assert not [each for each in found.addresses if outside.match(each)], page
         for text in found.texts:
-            assert not re.search(r"(?:url\(|@import|src=)\s*['\"]?(?:https?:)?//", text), page
+            assert not re.search(
+                r"(?:url\(|@import|src=)\s*['\"]?(?:https?:)?//", text
+            ), page
     for style in site.rglob("*.css"):
         text = style.read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), style
@@ -64,7 +78,10 @@ def test_no_link_is_left_as_it_was_written(site):
     """As where a line begins with the #7 of a link's words, which makes a heading of it."""
     for page in site.glob("*.html"):
         text = re.sub(
-            r"<(code|script).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
+            r"<(code|script).*?</\1>",
+            "",
+            page.read_text(encoding="utf-8"),
+            flags=re.DOTALL,
         )
         assert "](" not in text, page
 
@@ -79,10 +96,14 @@ def test_links_of_the_files_outside_the_documents_lead_to_their_pages(site):
     home = (site / "index.html").read_text(encoding="utf-8")
     assert 'href="guide.html"' in home
     assert 'href="contributing.html"' in home
-    assert "../CONTRIBUTING" not in (site / "architecture.html").read_text(encoding="utf-8")
+    assert "../CONTRIBUTING" not in (site / "architecture.html").read_text(
+        encoding="utf-8"
+    )
 
 
-def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_machine(site):
+def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_machine(
+    site,
+):
     page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     verdicts = re.findall(r"^<!-- verdict of (\w+) -->\n> (.+)$", page, re.MULTILINE)
     assert sorted(name for name, _ in verdicts) == sorted(
@@ -98,4 +119,6 @@ def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_ma
         for kind in ("style", "script"):
             [text] = re.findall(f"<{kind}>(.*?)</{kind}>", report, re.DOTALL)
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-            assert f"{kind}-src &#x27;sha256-{digest}&#x27;" in report, "its policy lets it in"
+            assert f"{kind}-src &#x27;sha256-{digest}&#x27;" in report, (
+                "its policy lets it in"
+            )

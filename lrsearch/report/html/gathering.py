@@ -23,6 +23,8 @@ def gather(
         study=study,
         records=records,
         answer=answer,
-        curves={each.id: ledger.curve(each.id) for each in shown_curves(records, answer)},
+        curves={
+            each.id: ledger.curve(each.id) for each in shown_curves(records, answer)
+        },
         workers=ledger.workers(study.id),
     )

@@ -34,7 +34,9 @@ def headline(answer: Answer) -> str:
     if answer.verdict.gain is None or decision is Decision.BETTER:
         return f"Use {result}"
     if decision is Decision.AS_GOOD:
-        return f"Keep your own compile: it is as good as the best that was found, {result}"
+        return (
+            f"Keep your own compile: it is as good as the best that was found, {result}"
+        )
     return f"Undecided yet; the best so far is {result}"
 
 
@@ -76,7 +78,9 @@ def _nothing(answer: Answer) -> str:
 
 def _values(each: Contender) -> str:
     """`0.102 +- 0.009 (3 seeds)`."""
-    spread = each.retest.spread if each.retest and each.retest.mean is not None else None
+    spread = (
+        each.retest.spread if each.retest and each.retest.mean is not None else None
+    )
     shown = "-" if each.value is None else mean_text(each.value, spread)
     return f"{shown} ({evidence_text(each.retest)})"
 
@@ -124,7 +128,9 @@ def stand_text(stand: Stand) -> str:
     parts = [f"{stand.state}: {stand.done:,}{of} trials done"]
     parts[0] += f", {stand.running} running" if stand.running else ""
     if stand.retests:
-        parts.append(f"{stand.retests_done} of {count_text(stand.retests, 'retest')} done")
+        parts.append(
+            f"{stand.retests_done} of {count_text(stand.retests, 'retest')} done"
+        )
     return "; ".join(parts)
 
 
@@ -134,7 +140,9 @@ def progress_bar(stand: Stand) -> Markup | None:
         return None
     done, whole = stand.done + stand.retests_done, stand.budget + stand.retests
     label = f"{done} of {whole} trainings"
-    return tag("progress", label, value=str(done), max=str(max(whole, 1)), aria_label=label)
+    return tag(
+        "progress", label, value=str(done), max=str(max(whole, 1)), aria_label=label
+    )
 
 
 def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
@@ -145,13 +153,17 @@ def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
     return [
         tag("p", "lrsearch report", class_="kind"),
         tag("h1", study.name),
-        tag("p", headline(answer), class_=f"verdict{'' if is_sure(answer) else ' open'}"),
+        tag(
+            "p", headline(answer), class_=f"verdict{'' if is_sure(answer) else ' open'}"
+        ),
         tag("p", sureness(answer)) if answer.best else None,
         tag("p", _key(answer), class_="soft"),
         tag("p", stand_text(stand), class_=f"state {stand.state}"),
         None if stand.ended else progress_bar(stand),
         tag("p", reason[-1], class_="reason") if reason else None,
-        tag("div", tag("h2", "Beware"), tag("ul", notes), class_="notes") if notes else None,
+        tag("div", tag("h2", "Beware"), tag("ul", notes), class_="notes")
+        if notes
+        else None,
     ]
 
 

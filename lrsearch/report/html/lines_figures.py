@@ -21,7 +21,14 @@ from lrsearch.report.picture_parts import (
 from lrsearch.report.words import trial_setting_text, value_text
 from lrsearch.report.yours_schedule import yours_schedule
 from lrsearch.space import rates
-from lrsearch.values import CurvePoint, Setting, StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.values import (
+    CurvePoint,
+    Setting,
+    StudyRecord,
+    TrialRecord,
+    Trials,
+    TrialState,
+)
 
 Curves = Mapping[int, Sequence[CurvePoint]]
 Points = Sequence[tuple[float, float]]
@@ -55,7 +62,9 @@ def shown_curves(records: Trials, answer: Answer) -> list[TrialRecord]:
 
 def _failures(records: Trials) -> list[TrialRecord]:
     """A diverged trial and a pruned or failed one where there are both; those that lasted long."""
-    bad = [each for each in records if each.is_search and not each.is_yours and each.epochs]
+    bad = [
+        each for each in records if each.is_search and not each.is_yours and each.epochs
+    ]
     kinds = (TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED)
     by_kind = [[each for each in bad if each.state is kind] for kind in kinds]
     for group in by_kind:
@@ -65,7 +74,7 @@ def _failures(records: Trials) -> list[TrialRecord]:
     return [*first, *rest][:FAILURES]
 
 
-# -- schedules -----------------------------------------------------------------------------------
+# -- schedules -------------------------------------------------------------------------
 
 
 def schedules_figure(
@@ -76,16 +85,22 @@ def schedules_figure(
     best, yours = answer.best, find_yours(records)
     if best is not None and not best.is_yours:
         total = study.facts.total_steps(best.setting.batch_size)
-        name, points = f"best, trial {best.trial}", _schedule_points(best.setting, total)
+        name, points = (
+            f"best, trial {best.trial}",
+            _schedule_points(best.setting, total),
+        )
         found.append(ScheduleLine(name=name, style="l0", points=points, updates=total))
     if yours is not None and yours.setting is not None:
         known = yours_schedule(study.facts, curves.get(yours.id, ()))
         total = study.facts.total_steps(yours.setting.batch_size)
         if known is not None:
             points = [
-                (part * total, rate) for part, rate in zip(known.parts, known.rates, strict=True)
+                (part * total, rate)
+                for part, rate in zip(known.parts, known.rates, strict=True)
             ]
-            found.append(ScheduleLine(name="yours", style="lyours", points=points, updates=total))
+            found.append(
+                ScheduleLine(name="yours", style="lyours", points=points, updates=total)
+            )
     if not found:
         return None
     label = "learning rate over the run: " + " and ".join(each.name for each in found)
@@ -109,9 +124,13 @@ def _draw_schedules(
     for place, each in enumerate(found):
         left, top = (place * room, 0.0) if beside else (0.0, place * 230.0)
         panel = _schedule_panel(study, each, left + LEFT, left + room - 14, top)
-        panel.add(line([(panel.x.at(x), panel.y.at(y)) for x, y in each.points], each.style))
+        panel.add(
+            line([(panel.x.at(x), panel.y.at(y)) for x, y in each.points], each.style)
+        )
         text = f"{each.name}: peak {rate_text(max(rate for _, rate in each.points))}"
-        panel.add(tag("text", text, x=left + room - 16, y=top + 20, class_="end strong"))
+        panel.add(
+            tag("text", text, x=left + room - 16, y=top + 20, class_="end strong")
+        )
         parts.append(panel.parts)
     return parts, 230.0 * (1 if beside else len(found))
 
@@ -127,11 +146,13 @@ def _schedule_panel(
     panel.axes("", "rate", x_ticks=5)
     epochs = count_text(study.facts.epochs, "epoch")
     label = f"updates ({each.updates:,} in {epochs})"
-    panel.add(tag("text", label, x=(left + right) / 2, y=top + 214, class_="middle label"))
+    panel.add(
+        tag("text", label, x=(left + right) / 2, y=top + 214, class_="middle label")
+    )
     return panel
 
 
-# -- curves --------------------------------------------------------------------------------------
+# -- curves ----------------------------------------------------------------------------
 
 
 def curves_figure(
@@ -152,7 +173,13 @@ def curves_figure(
         panel = Panel(x=x, y=value_scale(*frame, 280.0, 26.0))
         panel.axes("epoch", study.facts.objective)
         for each in reversed(shown):
-            _curve(panel, each, _values(curves, each), styles[each.id], legend_text(each, answer))
+            _curve(
+                panel,
+                each,
+                _values(curves, each),
+                styles[each.id],
+                legend_text(each, answer),
+            )
         return panel.parts, 320.0
 
     legend = [
@@ -174,19 +201,27 @@ def _values(curves: Curves, each: TrialRecord) -> Points:
 def _curve_styles(shown: Trials) -> dict[int, str]:
     good, bad = iter(_STYLES), iter(_BAD_STYLES)
     return {
-        each.id: "lyours" if each.is_yours else next(good) if each.complete else next(bad, "b1")
+        each.id: "lyours"
+        if each.is_yours
+        else next(good)
+        if each.complete
+        else next(bad, "b1")
         for each in shown
     }
 
 
-def _curve_label(each: TrialRecord, answer: Answer, points: Points, frame: Frame) -> str:
+def _curve_label(
+    each: TrialRecord, answer: Answer, points: Points, frame: Frame
+) -> str:
     ends = [] if each.complete else [f"{each.state.value} after epoch {each.epochs}"]
     if not any(value_scale(*frame, 0.0, 1.0).holds(y) for _, y in points):
         ends.append("outside the frame")
     return legend_text(each, answer) + (f" ({', '.join(ends)})" if ends else "")
 
 
-def _curve(panel: Panel, each: TrialRecord, points: Points, style: str, tooltip: str) -> None:
+def _curve(
+    panel: Panel, each: TrialRecord, points: Points, style: str, tooltip: str
+) -> None:
     where = [(panel.x.at(x), panel.y.at(y)) for x, y in points]
     for part in _inside(panel, where):
         panel.add(line(part, style, tooltip))
@@ -210,10 +245,12 @@ def _inside(panel: Panel, where: Points) -> Iterator[Points]:
         yield part
 
 
-# -- the best after k ----------------------------------------------------------------------------
+# -- the best after k ------------------------------------------------------------------
 
 
-def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup | None:
+def progress_figure(
+    study: StudyRecord, records: Trials, answer: Answer
+) -> Markup | None:
     """The best single value after k trials, beside yours and the best's retests."""
     ended = in_order_of_end(records)
     steps = best_after(study, ended)
@@ -227,7 +264,9 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Mark
     low, high = min([frame[0], *extra]), max([frame[1], *extra])
 
     def draw(width: float) -> tuple[Content, float]:
-        x = Scale(low=0.0, high=float(len(ended)), start=LEFT, end=width - 12, whole=True)
+        x = Scale(
+            low=0.0, high=float(len(ended)), start=LEFT, end=width - 12, whole=True
+        )
         panel = Panel(x=x, y=value_scale(low, high, 250.0, 26.0))
         panel.axes("trials that ended", f"best {study.facts.objective} of one training")
         levels = [
@@ -235,14 +274,17 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Mark
             (best, "mean", "the best's retests, mean"),
         ]
         _steps(panel, steps, len(ended))
-        for value, classes, name in levels:  # above the steps, or a step would cross the text
+        # above the steps, or a step would cross the text
+        for value, classes, name in levels:
             _level(panel, value, classes, name)
         return panel.parts, 290.0
 
     return both_sizes(draw, f"the best {study.facts.objective} after k trials")
 
 
-def _steps(panel: Panel, steps: Sequence[tuple[int, float, TrialRecord]], last: int) -> None:
+def _steps(
+    panel: Panel, steps: Sequence[tuple[int, float, TrialRecord]], last: int
+) -> None:
     corners: list[tuple[float, float]] = []
     for place, value, _ in steps:
         x, y = panel.x.at(place), panel.y.at(value)
@@ -263,7 +305,8 @@ def _level(panel: Panel, value: float | None, classes: str, name: str) -> None:
     at, text = panel.y.at(value), f"{name}: {value_text(value)}"
     panel.add(tag("line", x1=left, x2=right, y1=at, y2=at, class_=classes))
     y = at - 5 if at - top > _LINE else at + 14  # within the frame
-    if classes == "yours":  # the line of the best begins at its left, and ends at the other's right
+    # the line of the best begins at its left, and ends at the other's right
+    if classes == "yours":
         panel.add(tag("text", text, x=right - 4, y=y, class_="end halo"))
     else:
         panel.add(tag("text", text, x=left + 6, y=y, class_="halo"))

@@ -1,6 +1,7 @@
 """HTML and SVG as text in which whatever is not markup of ours is escaped.
 
-Names, notes, reasons and tracebacks are the user's or the study's: none of them becomes markup.
+Names, notes, reasons and tracebacks are the user's or the study's: none of them becomes
+markup.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-# XML and HTML hold no other control characters, and a lone surrogate cannot be written as UTF-8
+# XML and HTML hold no other control characters, and a lone surrogate cannot be written
+# as UTF-8
 _UNWRITABLE = {
     **dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127], "\ufffd"),
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),

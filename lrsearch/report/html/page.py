@@ -1,7 +1,8 @@
 """The report as a whole page: one file that needs nothing else, or one that a server keeps fresh.
 
-The file may run no script and load nothing but what stands in it: its policy names the digests of
-its own style and script, so that markup in a study's texts could do nothing even if it got through.
+The file may run no script and load nothing but what stands in it: its policy names the
+digests of its own style and script, so that markup in a study's texts could do nothing
+even if it got through.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ def report_file(data: ReportData) -> str:
         f"default-src 'none'; style-src '{style_digest()}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    given = [tag("meta", http_equiv="Content-Security-Policy", content=policy), style_within()]
-    return page(data.study.name, given, report_body(data), tag("script", Markup(script)))
+    given = [
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        style_within(),
+    ]
+    return page(
+        data.study.name, given, report_body(data), tag("script", Markup(script))
+    )
 
 
 def report_body(data: ReportData) -> Markup:
@@ -38,7 +44,9 @@ def report_body(data: ReportData) -> Markup:
     return tag("main", definitions(), sections(data), foot)
 
 
-def page(title: str, head: Content, body: Content, after: Content = None, **frame: str) -> str:
+def page(
+    title: str, head: Content, body: Content, after: Content = None, **frame: str
+) -> str:
     """An HTML document; `frame` are attributes of its body."""
     known = [
         tag("meta", charset="utf-8"),
@@ -46,7 +54,9 @@ def page(title: str, head: Content, body: Content, after: Content = None, **fram
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"{title} - lrsearch"),
     ]
-    whole = tag("html", tag("head", known, head), tag("body", body, after, **frame), lang="en")
+    whole = tag(
+        "html", tag("head", known, head), tag("body", body, after, **frame), lang="en"
+    )
     return f"<!DOCTYPE html>\n{whole}\n"
 
 
@@ -87,7 +97,8 @@ class ReportPage(str):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        # A frame keeps the page's style to itself, and `sandbox` its script to the page.
+        # A frame keeps the page's style to itself, and `sandbox` its script to the
+        # page.
         return str(
             tag("iframe", srcdoc=self, width="100%", height="800", sandbox="allow-scripts",
                 title="lrsearch report")

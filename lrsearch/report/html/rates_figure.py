@@ -8,7 +8,14 @@ from typing import Final
 
 from lrsearch.answer import Answer, OptimizerRow, evidence_text
 from lrsearch.answer.words import rate_text
-from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
+from lrsearch.report.html.marks import (
+    Panel,
+    both_sizes,
+    colour_class,
+    mark,
+    swatch,
+    symbol,
+)
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
 from lrsearch.report.picture_parts import (
@@ -70,7 +77,9 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup 
     )
     objective = study.facts.objective
     label = f"{objective} against peak learning rate, a symbol for each trial"
-    return join([both_sizes(lambda width: _draw(figure, width), label), _legend(figure)])
+    return join(
+        [both_sizes(lambda width: _draw(figure, width), label), _legend(figure)]
+    )
 
 
 def optimizer_places(records: Trials, answer: Answer) -> dict[str, int]:
@@ -88,7 +97,9 @@ def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
     y = value_scale(*(figure.frame or (0.0, 1.0)), bottom, top)
     panel = Panel(x=rate_scale(figure.rates(), left, right), y=y)
     label = figure.study.facts.objective if figure.frame else "no trial has a value"
-    panel.axes("", label, x_ticks=8 if wide else 5, y_ticks=5 * (figure.frame is not None))
+    panel.axes(
+        "", label, x_ticks=8 if wide else 5, y_ticks=5 * (figure.frame is not None)
+    )
     _band(panel, figure)
     _points(panel, figure)
     _yours(panel, figure)
@@ -96,7 +107,11 @@ def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
     _best(panel, figure)
     strips, height = _strips(panel.x, figure, bottom + 26)
     label = tag(
-        "text", "peak learning rate", x=(left + right) / 2, y=height + 14, class_="middle label"
+        "text",
+        "peak learning rate",
+        x=(left + right) / 2,
+        y=height + 14,
+        class_="middle label",
     )
     return [panel.parts, strips, label], height + 24
 
@@ -110,7 +125,15 @@ def _band(panel: Panel, figure: RatesFigure) -> None:
     low, high = panel.x.at(band.low) - 3, panel.x.at(band.high) + 3
     tooltip = f"{band.optimizer} does as well at {range_text((band.low, band.high))}"
     title = tag("title", tooltip)
-    shade = tag("rect", title, x=low, y=top, width=high - low, height=bottom - top, class_="band")
+    shade = tag(
+        "rect",
+        title,
+        x=low,
+        y=top,
+        width=high - low,
+        height=bottom - top,
+        class_="band",
+    )
     panel.add(shade)
 
 
@@ -124,15 +147,21 @@ def _points(panel: Panel, figure: RatesFigure) -> None:
         at, tooltip = panel.x.at(each.peak_rate), figure.tooltip(each)
         if each.has_value and panel.y.holds(each.final_value):
             drawn.append(
-                symbol(place, at, panel.y.at(each.final_value), tooltip, f"o{place} point")
+                symbol(
+                    place, at, panel.y.at(each.final_value), tooltip, f"o{place} point"
+                )
             )
         elif each.has_value:
             above = _outside(panel, each.final_value) > 0
             where = panel.y.end + 7 if above else panel.y.start - 7
             name = "up" if above else "down"
-            drawn.append(mark(name, at, where, tooltip, f"{colour_class(place)} o{place} point"))
+            drawn.append(
+                mark(name, at, where, tooltip, f"{colour_class(place)} o{place} point")
+            )
         elif each.state in _STATES:
-            drawn.append(mark(_STATES[each.state], at, edge, tooltip, f"o{place} point"))
+            drawn.append(
+                mark(_STATES[each.state], at, edge, tooltip, f"o{place} point")
+            )
     panel.add(drawn)
 
 
@@ -143,15 +172,29 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
     left, _, right, _ = panel.ends
     at, rate = panel.y.at(yours.value), yours.setting.learning_rate
     tooltip = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
-    if not panel.y.holds(yours.value):  # a line at the frame's edge would name a wrong value
-        where, text = _outside(panel, yours.value), f"yours: {value_text(yours.value)}, outside"
-        panel.add(tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo"))
+    # a line at the frame's edge would name a wrong value
+    if not panel.y.holds(yours.value):
+        where, text = (
+            _outside(panel, yours.value),
+            f"yours: {value_text(yours.value)}, outside",
+        )
+        panel.add(
+            tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo")
+        )
         if panel.x.holds(rate):
             name = "up" if where > 0 else "down"
             panel.add(mark(name, panel.x.at(rate), at + where * 7, tooltip, "mine"))
         return
     panel.add(
-        tag("line", tag("title", tooltip), x1=left, x2=right, y1=at, y2=at, class_="yours"),
+        tag(
+            "line",
+            tag("title", tooltip),
+            x1=left,
+            x2=right,
+            y1=at,
+            y2=at,
+            class_="yours",
+        ),
         tag("text", "yours", x=right - 4, y=at - 5, class_="end halo"),
     )
     if panel.x.holds(rate):
@@ -180,16 +223,26 @@ def _retests(panel: Panel, figure: RatesFigure) -> None:
             continue
         if not panel.y.holds(min(values)) and not panel.y.holds(max(values)):
             continue
-        x, low, high = panel.x.at(rate), panel.y.at(min(values)), panel.y.at(max(values))
+        x, low, high = (
+            panel.x.at(rate),
+            panel.y.at(min(values)),
+            panel.y.at(max(values)),
+        )
         tooltip = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
-        ends = "".join(f"M{x - 5:.1f} {at:.1f}h10" for at in (low, panel.y.at(each.value), high))
+        ends = "".join(
+            f"M{x - 5:.1f} {at:.1f}h10" for at in (low, panel.y.at(each.value), high)
+        )
         path = f"M{x:.1f} {low:.1f}V{high:.1f}{ends}"
         panel.add(tag("path", tag("title", tooltip), d=path, class_="retest"))
 
 
 def _best(panel: Panel, figure: RatesFigure) -> None:
     best = figure.answer.best
-    if best is None or best.value is None or not panel.x.holds(best.setting.learning_rate):
+    if (
+        best is None
+        or best.value is None
+        or not panel.x.holds(best.setting.learning_rate)
+    ):
         return
     x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
     label = f"best: {rate_text(best.setting.learning_rate)}"
@@ -199,7 +252,13 @@ def _best(panel: Panel, figure: RatesFigure) -> None:
     under = y < (panel.y.start + panel.y.end) / 2
     panel.add(
         tag("circle", tag("title", tooltip), cx=x, cy=y, r=11.0, class_="ring"),
-        tag("text", label, x=x, y=y + (27 if under else -17), class_="halo strong middle"),
+        tag(
+            "text",
+            label,
+            x=x,
+            y=y + (27 if under else -17),
+            class_="halo strong middle",
+        ),
     )
 
 
@@ -230,7 +289,9 @@ def _bars(x: Scale, row: OptimizerRow, place: int, y: float) -> list[Markup]:
         bars.append(_bar(x.start, x.at(row.crawls_to), y, "crawls", tooltip))
     if row.good_rates is not None:
         low, high = map(x.at, row.good_rates)
-        tooltip = f"{row.optimizer}: as good as its best at {range_text(row.good_rates)}"
+        tooltip = (
+            f"{row.optimizer}: as good as its best at {range_text(row.good_rates)}"
+        )
         bars.append(_bar(low - 3, high + 3, y, f"good {colour_class(place)}", tooltip))
     if row.diverges_from is not None:
         tooltip = f"{row.optimizer} diverges from {rate_text(row.diverges_from)}"
@@ -258,9 +319,13 @@ def _legend(figure: RatesFigure) -> Markup:
         for each in names
     ]  # fmt: skip
     shown = [
-        tag("span", swatch(drawn), text) for drawn, text, is_there in _MARKS if is_there(figure)
+        tag("span", swatch(drawn), text)
+        for drawn, text, is_there in _MARKS
+        if is_there(figure)
     ]
-    choice = tag("p", buttons, class_="legend choice", role="group", aria_label="one optimizer")
+    choice = tag(
+        "p", buttons, class_="legend choice", role="group", aria_label="one optimizer"
+    )
     return join([choice, tag("p", shown, class_="legend")])
 
 
@@ -272,11 +337,15 @@ def _has_outside(figure: RatesFigure) -> bool:
     if figure.frame is None:
         return False
     y = value_scale(*figure.frame, 0.0, 1.0)
-    return any(each.has_value and not y.holds(each.final_value) for each in figure.shown)
+    return any(
+        each.has_value and not y.holds(each.final_value) for each in figure.shown
+    )
 
 
 def _has_strip(name: str) -> Callable[[RatesFigure], bool]:
-    return lambda figure: any(getattr(row, name) is not None for row in figure.answer.by_optimizer)
+    return lambda figure: any(
+        getattr(row, name) is not None for row in figure.answer.by_optimizer
+    )
 
 
 _AREA: Final = {"x": -9, "y": -6, "width": 18, "height": 12}
@@ -287,11 +356,17 @@ _MARKS: Final[tuple[tuple[Markup, str, Callable[[RatesFigure], bool]], ...]] = (
         "retests, with their mean",
         lambda figure: any(map(retest_values, figure.answer.retested)),
     ),
-    (tag("circle", r=6, class_="ring"), "best", lambda figure: figure.answer.best is not None),
+    (
+        tag("circle", r=6, class_="ring"),
+        "best",
+        lambda figure: figure.answer.best is not None,
+    ),
     (
         tag("path", d="M-9 0h18", class_="yours"),
         "yours",
-        lambda figure: figure.answer.yours is not None and figure.answer.yours.value is not None,
+        lambda figure: (
+            figure.answer.yours is not None and figure.answer.yours.value is not None
+        ),
     ),
     (mark("cross", 0, 0), "diverged", _has_ended(TrialState.DIVERGED)),
     (mark("tick", 0, 0), "pruned", _has_ended(TrialState.PRUNED)),
@@ -302,6 +377,10 @@ _MARKS: Final[tuple[tuple[Markup, str, Callable[[RatesFigure], bool]], ...]] = (
         lambda figure: figure.answer.band is not None and figure.frame is not None,
     ),
     (tag("rect", **_AREA, class_="crawls"), "crawls", _has_strip("crawls_to")),
-    (tag("rect", **_AREA, class_="good k0"), "as good as its best", _has_strip("good_rates")),
+    (
+        tag("rect", **_AREA, class_="good k0"),
+        "as good as its best",
+        _has_strip("good_rates"),
+    ),
     (tag("rect", **_AREA, class_="diverges"), "diverges", _has_strip("diverges_from")),
 )

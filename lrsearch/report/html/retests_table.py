@@ -9,7 +9,13 @@ from lrsearch.answer import Answer
 from lrsearch.report.html.marks import swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.html.tables import table
-from lrsearch.report.words import mean_text, setting_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    mean_text,
+    setting_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 _MOST = 12  # columns of single values: a race may have made many more
@@ -41,8 +47,14 @@ def retests_table(
     ]  # fmt: skip
     numbers = ["mean", "one more training gives"] + ["beats yours on"] * _folds(study)
     head = ["setting", *numbers, *(_column(study, repeat) for repeat in shown)]
-    left = f" The first {_MOST} of {len(repeats)} are shown." if len(repeats) > _MOST else ""
-    explained = tag("p", f"{_FOLDS if _folds(study) else _SEEDS} {_EXPECTED}{left}", class_="soft")
+    left = (
+        f" The first {_MOST} of {len(repeats)} are shown."
+        if len(repeats) > _MOST
+        else ""
+    )
+    explained = tag(
+        "p", f"{_FOLDS if _folds(study) else _SEEDS} {_EXPECTED}{left}", class_="soft"
+    )
     return [table(head, lines, "The retests, best mean first", "retests"), explained]
 
 
@@ -70,7 +82,11 @@ def _by_setting(records: Trials, answer: Answer) -> list[RetestsOf]:
             found.setdefault(each.parent, {})[each.repeat or 0] = each
     order = [each.trial for each in answer.retested]
     order += sorted(found.keys() - set(order))
-    return [RetestsOf(parent=parents[each], repeats=found[each]) for each in order if each in found]
+    return [
+        RetestsOf(parent=parents[each], repeats=found[each])
+        for each in order
+        if each in found
+    ]
 
 
 def _column(study: StudyRecord, repeat: int) -> str:
@@ -85,7 +101,9 @@ def _head(
     setting = parent.setting
     assert setting is not None  # a setting that is retested was trained
     is_best = best is not None and best.trial == parent.number
-    apart = "not separable from the best" if parent.number in answer.not_separable else ""
+    apart = (
+        "not separable from the best" if parent.number in answer.not_separable else ""
+    )
     names = ["best"] * is_best + ["yours"] * parent.is_yours
     name = ", ".join([*names, f"trial {parent.number}"])
     return tag(
@@ -98,10 +116,16 @@ def _head(
 def _numbers(
     study: StudyRecord, group: RetestsOf, groups: Sequence[RetestsOf], answer: Answer
 ) -> list[Markup]:
-    found = next((each for each in answer.retested if each.trial == group.parent.number), None)
+    found = next(
+        (each for each in answer.retested if each.trial == group.parent.number), None
+    )
     retest = found.retest if found else None
     expected = answer.verdict.expected.get(group.parent.number)
-    mean = "-" if retest is None or retest.mean is None else mean_text(retest.mean, retest.spread)
+    mean = (
+        "-"
+        if retest is None or retest.mean is None
+        else mean_text(retest.mean, retest.spread)
+    )
     ahead = "-"
     if expected is not None:
         digits = value_digits([expected.value])

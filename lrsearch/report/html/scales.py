@@ -26,7 +26,11 @@ class Scale:
 
     def at(self, value: float) -> float:
         """The pixel of a value; values outside lie at the nearer end."""
-        low, high, inner = self._turn(self.low), self._turn(self.high), self._turn(value)
+        low, high, inner = (
+            self._turn(self.low),
+            self._turn(self.high),
+            self._turn(value),
+        )
         part = (inner - low) / (high - low) if high > low else 0.5
         return self.start + min(1.0, max(0.0, part)) * (self.end - self.start)
 
@@ -37,7 +41,10 @@ class Scale:
     def ticks(self, most: int = 6) -> list[tuple[float, str]]:
         """At most about `most` places with their labels."""
         if self.log:
-            return [(each, _log_label(each)) for each in _log_ticks(self.low, self.high, most)]
+            return [
+                (each, _log_label(each))
+                for each in _log_ticks(self.low, self.high, most)
+            ]
         found = _linear_ticks(self.low, self.high, most, whole=self.whole)
         digits = _digits(found)
         return [(each, _label(each, digits)) for each in found]
@@ -69,7 +76,9 @@ def _linear_ticks(low: float, high: float, most: int, *, whole: bool) -> list[fl
     size = 10.0 ** math.floor(math.log10(rough))
     steps = (each * size for each in _STEPS)
     step = next(
-        each for each in steps if each >= rough * (1 - 1e-9) and (each.is_integer() or not whole)
+        each
+        for each in steps
+        if each >= rough * (1 - 1e-9) and (each.is_integer() or not whole)
     )
     first = math.ceil(low / step - 1e-9)
     return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
@@ -81,7 +90,9 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     decades = [10.0**power for power in range(first, last + 1, stride)]
     if math.log10(high / low) > _FEW_DECADES and len(decades) > 1:
         return decades
-    finer = [part * 10.0**power for power in range(first - 1, last + 1) for part in (1, 2, 5)]
+    finer = [
+        part * 10.0**power for power in range(first - 1, last + 1) for part in (1, 2, 5)
+    ]
     return [each for each in finer if low <= each <= high][:most]
 
 

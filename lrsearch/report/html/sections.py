@@ -13,7 +13,11 @@ from lrsearch.report.answer_page import band_text
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.exporting import export_text
 from lrsearch.report.html.headline import head
-from lrsearch.report.html.lines_figures import curves_figure, progress_figure, schedules_figure
+from lrsearch.report.html.lines_figures import (
+    curves_figure,
+    progress_figure,
+    schedules_figure,
+)
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.html.rates_figure import optimizer_places, rates_figure
 from lrsearch.report.html.retests_table import retests_table
@@ -35,7 +39,8 @@ class ReportData:
     study: StudyRecord
     records: Trials
     answer: Answer
-    curves: Mapping[int, Sequence[CurvePoint]]  # by trial id: at least of `shown_curves`
+    # by trial id: at least of `shown_curves`
+    curves: Mapping[int, Sequence[CurvePoint]]
     workers: Sequence[WorkerRecord] = field(default=())
 
     @property
@@ -52,15 +57,21 @@ def sections(data: ReportData) -> list[Content]:
         tag("header", head(*of_study), class_="top"),
         _section("rates", "Which rate", _band(answer), _rates(data)),
         _section("retests", "The retests", retests_table(*of_study, data.places)),
-        _figure("schedules", _schedules_title(answer), _SCHEDULES, schedules_figure(*lines)),
+        _figure(
+            "schedules", _schedules_title(answer), _SCHEDULES, schedules_figure(*lines)
+        ),
         _figure("curves", "How they trained", _CURVES, curves_figure(*lines)),
-        _figure("progress", "The best after k trials", _PROGRESS, progress_figure(*of_study)),
+        _figure(
+            "progress", "The best after k trials", _PROGRESS, progress_figure(*of_study)
+        ),
         _section(
             "optimizers",
             "Optimizers and shapes",
             [optimizers_table(answer, data.places), shapes_table(study, answer)],
         ),
-        _section("trials", "The trials", trials_table(study, records, answer, data.places)),
+        _section(
+            "trials", "The trials", trials_table(study, records, answer, data.places)
+        ),
         _section("stopped", "What was stopped, and why", list_stopped(study, records)),
         _section("cost", "What it cost", _cost(data)),
         _section("reproduce", "How to train it again", _reproduce(data)),
@@ -91,7 +102,9 @@ def _section(name: str, title: str, *content: Content) -> Markup | None:
     return tag("section", tag("h2", title), inner, id=name) if inner else None
 
 
-def _figure(name: str, title: str, caption: str, figure: Markup | None) -> Markup | None:
+def _figure(
+    name: str, title: str, caption: str, figure: Markup | None
+) -> Markup | None:
     return _section(name, title, _caption(figure, caption))
 
 
@@ -113,7 +126,7 @@ def _rates(data: ReportData) -> Markup | None:
     return _caption(figure, _RATES + _RETESTED * retested)
 
 
-# -- cost ----------------------------------------------------------------------------------------
+# -- cost ------------------------------------------------------------------------------
 
 
 def _cost(data: ReportData) -> Content:
@@ -126,10 +139,15 @@ def _cost(data: ReportData) -> Content:
     if began is not None and until is not None:
         when = f"From {_moment(began)} to {_moment(until)}: {duration_text(until - began)}."
         parts.append(tag("p", when))
-    rows = [_cost_row(state, [each for each in ended if each.state is state]) for state in _STATES]
+    rows = [
+        _cost_row(state, [each for each in ended if each.state is state])
+        for state in _STATES
+    ]
     if found := [each for each in rows if each is not None]:
         head = ["ended as", "trainings", "epochs", "time"]
-        parts.append(table(head, found, "Where the time went; of trainings at once each counts"))
+        parts.append(
+            table(head, found, "Where the time went; of trainings at once each counts")
+        )
     machines = dict.fromkeys(f"{each.host} {each.slot}" for each in data.workers)
     if machines:
         parts.append(tag("p", f"Workers: {', '.join(list(machines)[:20])}."))
@@ -142,27 +160,38 @@ _STATES = [each for each in TrialState if each.terminal]
 def _cost_row(state: TrialState, group: Trials) -> Markup | None:
     if not group:
         return None
-    epochs, seconds = sum(each.epochs for each in group), sum(each.seconds for each in group)
+    epochs, seconds = (
+        sum(each.epochs for each in group),
+        sum(each.seconds for each in group),
+    )
     cells = (str(len(group)), f"{epochs:,}", duration_text(seconds))
-    return tag("tr", tag("th", state.value, scope="row"), [tag("td", each) for each in cells])
+    return tag(
+        "tr", tag("th", state.value, scope="row"), [tag("td", each) for each in cells]
+    )
 
 
 def _moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
-# -- reproduce -----------------------------------------------------------------------------------
+# -- reproduce -------------------------------------------------------------------------
 
 
 def _reproduce(data: ReportData) -> Content:
     study, best, name = data.study, data.answer.best, quote(data.study.name)
     commands = f"lrsearch export {name}\nlrsearch train {name} -o model.keras"
     file = study.plan.study_file
-    versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
+    versions = ", ".join(
+        f"{each} {number}" for each, number in study.facts.versions.items()
+    )
     return [
         _code_part(data),
-        [tag("p", "From the database of the study:"), _code(commands)] if best else None,
-        tag("p", f"Study file: {file or 'defined in a notebook'}. Versions: {versions}."),
+        [tag("p", "From the database of the study:"), _code(commands)]
+        if best
+        else None,
+        tag(
+            "p", f"Study file: {file or 'defined in a notebook'}. Versions: {versions}."
+        ),
         tag("p", f"Sampler {study.plan.sampler}, seed {study.plan.seed}."),
     ]
 
@@ -179,4 +208,6 @@ def _code_part(data: ReportData) -> Content:
 
 def _code(text: str) -> Markup:
     button = tag("button", "copy", type="button", data_copy=True)
-    return tag("div", button, tag("pre", tag("code", text), tabindex="0"), class_="code")
+    return tag(
+        "div", button, tag("pre", tag("code", text), tabindex="0"), class_="code"
+    )

@@ -40,7 +40,9 @@ def studies_body(lines: Sequence[StudyLine], *, root: str) -> Markup:
     """The page within its frame; `root` is where links begin, without a slash at its end."""
     ordered = sorted(lines, key=lambda each: (not each.alive, -each.study.id))
     items = [_item(each, root) for each in ordered]
-    empty = tag("p", "No studies yet. Start one: ", tag("code", "lrsearch start-study FILE"))
+    empty = tag(
+        "p", "No studies yet. Start one: ", tag("code", "lrsearch start-study FILE")
+    )
     return tag(
         "main",
         tag("p", "lrsearch", class_="kind"),
@@ -57,11 +59,24 @@ def _item(line: StudyLine, root: str) -> Markup:
     unsure = "" if is_sure(line.answer) else " open"
     return tag(
         "li",
-        tag("h2", name, " ", tag("span", _state(line), class_=f"state {study.state.value}")),
+        tag(
+            "h2",
+            name,
+            " ",
+            tag("span", _state(line), class_=f"state {study.state.value}"),
+        ),
         tag("p", headline(line.answer), class_=f"verdict{unsure}"),
         tag("p", sureness(line.answer), class_="soft") if line.answer.best else None,
         None if stand.ended else progress_bar(stand),
-        tag("p", stand_text(stand), ". ", _cost(line), ". ", _details(study, root), class_="soft"),
+        tag(
+            "p",
+            stand_text(stand),
+            ". ",
+            _cost(line),
+            ". ",
+            _details(study, root),
+            class_="soft",
+        ),
     )
 
 
@@ -77,7 +92,11 @@ def _state(line: StudyLine) -> str:
     state = line.study.state
     if state is StudyState.OPEN:
         alive = len(line.alive)
-        return f"training on {count_text(alive, 'worker')}" if alive else "waits for workers"
+        return (
+            f"training on {count_text(alive, 'worker')}"
+            if alive
+            else "waits for workers"
+        )
     return state.value
 
 
@@ -85,6 +104,8 @@ def _cost(line: StudyLine) -> Content:
     spent, left = line.answer.spent, None
     if line.alive and line.study.state is StudyState.OPEN:
         left = seconds_left(line.study, line.records, line.alive, now=line.now)
-    parts = [f"Cost: {duration_text(spent.device_seconds)} of device time"] if spent else []
+    parts = (
+        [f"Cost: {duration_text(spent.device_seconds)} of device time"] if spent else []
+    )
     parts += [f"about {duration_text(left)} to go"] if left else []
     return ", ".join(parts) or "Cost: nothing yet"

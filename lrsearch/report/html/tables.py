@@ -41,11 +41,15 @@ def table(
     """A table within a frame that scrolls sideways, and takes the keyboard for this."""
     cells = [tag("th", each, scope="col") for each in head]
     inner = [tag("thead", tag("tr", cells)), tag("tbody", rows)]
-    whole = tag("table", tag("caption", tag("span", caption)), inner, class_=classes or None)
-    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    whole = tag(
+        "table", tag("caption", tag("span", caption)), inner, class_=classes or None
+    )
+    return tag(
+        "div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption
+    )
 
 
-# -- optimizers ----------------------------------------------------------------------------------
+# -- optimizers ------------------------------------------------------------------------
 
 
 def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
@@ -53,7 +57,9 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
     rows = answer.by_optimizer
     if not rows:
         return None
-    digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
+    digits = value_digits(
+        (each for row in rows for each in (row.best, row.median)), least=4
+    )
     lines = []
     for row in rows:
         name, *cells = optimizer_cells(row, digits)
@@ -69,8 +75,12 @@ def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
     if not best:
         return None
     order = sorted((value for value, _ in best.values()), key=study.direction.cost)
-    names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
-    shapes = list(dict.fromkeys(shape for _, shape in sorted(best, key=lambda key: key[1])))
+    names = list(
+        dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete)
+    )
+    shapes = list(
+        dict.fromkeys(shape for _, shape in sorted(best, key=lambda key: key[1]))
+    )
     digits = value_digits(order, least=4)
     rows = [
         tag("tr", tag("th", name, scope="row"),
@@ -82,15 +92,22 @@ def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
     return table(["", *shapes], rows, caption, "shades")
 
 
-def _cell(found: tuple[float, int] | None, order: Sequence[float], digits: int) -> Markup:
+def _cell(
+    found: tuple[float, int] | None, order: Sequence[float], digits: int
+) -> Markup:
     if found is None:
         return tag("td", "-", class_="none")
     value, trials = found
     shade = _SHADES - 1 - order.index(value) * _SHADES // len(order)
-    return tag("td", value_text(value, digits), tag("small", f" of {trials}"), class_=f"s{shade}")
+    return tag(
+        "td",
+        value_text(value, digits),
+        tag("small", f" of {trials}"),
+        class_=f"s{shade}",
+    )
 
 
-# -- trials --------------------------------------------------------------------------------------
+# -- trials ----------------------------------------------------------------------------
 
 
 def trials_table(
@@ -126,7 +143,9 @@ def shown_trials(records: Trials, answer: Answer) -> list[TrialRecord]:
     if len(shown) > MOST:
         newest = sorted(shown, key=lambda each: each.id)[-MOST // 2 :]
         kept = {each.id for each in [*answer.ranked[: MOST // 2], *newest]}
-        shown = [each for each in shown if each.id in kept or each.is_retest or each.is_yours]
+        shown = [
+            each for each in shown if each.id in kept or each.is_retest or each.is_yours
+        ]
     return sorted(shown, key=lambda each: (order.get(each.id, len(order)), each.id))
 
 
@@ -140,7 +159,9 @@ def _trial(
 ) -> Markup:
     setting, best = each.setting, answer.best
     cells: list[Markup] = [
-        _sorted_cell(each.short_label, float(each.parent or 0) if each.is_retest else each.number),
+        _sorted_cell(
+            each.short_label, float(each.parent or 0) if each.is_retest else each.number
+        ),
         *([] if fold is None else [_sorted_cell(str(fold), fold)]),
         _sorted_cell(value_text(each.value, digits), each.value),
         tag("td", each.state.value),
@@ -167,7 +188,7 @@ def _sorted_cell(text: str, value: float | None) -> Markup:
     return tag("td", text, data_v=f"{value:.6g}" if value is not None else "")
 
 
-# -- stopped -------------------------------------------------------------------------------------
+# -- stopped ---------------------------------------------------------------------------
 
 
 def list_stopped(study: StudyRecord, records: Trials) -> Content:
@@ -187,7 +208,11 @@ def _group(study: StudyRecord, group: Trials) -> Content:
         tag("li", f"{reason or 'no reason was kept'} ({_who(reason, group, reasons)})")
         for reason, _ in common
     ]
-    rates = [each.peak_rate for each in group if each.setting is not None and each.peak_rate > 0]
+    rates = [
+        each.peak_rate
+        for each in group
+        if each.setting is not None and each.peak_rate > 0
+    ]
     span = f", at peak rates {range_text((min(rates), max(rates)))}" if rates else ""
     title = f"{count_text(len(group), 'training')} {state.value}{span}"
     first = next((each for each in group if each.traceback_text.strip()), None)

@@ -32,7 +32,9 @@ def study():
             validation_examples=360,
             has_test=False,
             parameters=9000,
-            yours=Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=32),
+            yours=Setting(
+                optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=32
+            ),
             exact_order=True,
             fingerprint={},
             asked_rates=asked_rates or {},
@@ -70,14 +72,18 @@ def study():
 
 @pytest.fixture
 def trial():
-    """Makes a search trial's record: trial(number, optimizer, rate, value); no value means that it
-    diverged.
+    """Makes a search trial's record: trial(number, optimizer, rate, value); no value
+    means that it diverged.
     """
 
     def make(number, optimizer="adam", rate=1e-3, value=None, **more):
         shape = more.pop("shape", {"warmup": 0.05})
         setting = Setting(
-            optimizer=optimizer, learning_rate=rate, schedule="linear", batch_size=32, shape=shape
+            optimizer=optimizer,
+            learning_rate=rate,
+            schedule="linear",
+            batch_size=32,
+            shape=shape,
         )
         fields = {
             "id": number + 1,
@@ -116,8 +122,8 @@ def retests(trial):
 
 @pytest.fixture
 def records(trial):
-    """Yours; Adam that crawls at two rates, does well at two and diverges at one; SGD with a single
-    trial.
+    """Yours; Adam that crawls at two rates, does well at two and diverges at one; SGD
+    with a single trial.
     """
     return [
         trial(0, value=0.95),

@@ -76,7 +76,9 @@ def test_where_not_all_retests_fit_the_leader_and_yours_come_first_on_every_seed
     assert fitting_retests((7, 5, 3, 0), trial(0), seeds=3, room=room) == planned
 
 
-def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_come(trial):
+def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_come(
+    trial,
+):
     assert fitting_retests((0, 5, 3), trial(0), seeds=3, room=6) == ((0, 5), 3)
     assert fitting_retests((5, 3), trial(0, value=None), seeds=3, room=4) == ((5, 3), 2)
     assert fitting_retests((), None, seeds=3, room=4) == ((), 3)
@@ -94,12 +96,16 @@ def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_co
         (0, ""),
     ],
 )
-def test_exactly_so_many_retests_are_chosen_as_a_limit_of_trainings_leaves(trial, number, planned):
+def test_exactly_so_many_retests_are_chosen_as_a_limit_of_trainings_leaves(
+    trial, number, planned
+):
     pairs = retests_within(number, (7, 5, 3, 0), trial(0), seeds=3, done=())
     assert " ".join(f"{each}/{repeat}" for each, repeat in pairs) == planned
 
 
-def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_seeds(trial):
+def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_seeds(
+    trial,
+):
     done = {(7, 0), (0, 0), (0, 1), (0, 2)}
     assert retests_within(5, (7, 5, 0), trial(0), seeds=3, done=done) == [
         (7, 1),
@@ -108,7 +114,12 @@ def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_
         (5, 1),
         (5, 2),
     ]
-    assert retests_within(4, (7,), None, seeds=3, done=()) == [(7, 0), (7, 1), (7, 2), (7, 3)]
+    assert retests_within(4, (7,), None, seeds=3, done=()) == [
+        (7, 0),
+        (7, 1),
+        (7, 2),
+        (7, 3),
+    ]
     assert retests_within(4, (), None, seeds=3, done=()) == []
 
 
@@ -139,27 +150,39 @@ def test_few_retests_go_to_those_that_could_win_the_leader_and_yours_first(
     assert few_retests(number, (), None, able=()) == []
 
 
-OPTIMIZERS_SEARCHED = ({"name": "optimizer", "choices": ["sgd", "adam", "lion", "rmsprop"]},)
+OPTIMIZERS_SEARCHED = (
+    {"name": "optimizer", "choices": ["sgd", "adam", "lion", "rmsprop"]},
+)
 
 
 def dropped(study, some, **more):
-    made = replace(study(dimensions=OPTIMIZERS_SEARCHED), **({"trials": len(some)} | more))
+    made = replace(
+        study(dimensions=OPTIMIZERS_SEARCHED), **({"trials": len(some)} | more)
+    )
     return [each for each in summarise(made, some).warnings if "look" in each]
 
 
-def test_optimizers_that_were_dropped_after_one_look_or_never_tried_are_named(study, some):
+def test_optimizers_that_were_dropped_after_one_look_or_never_tried_are_named(
+    study, some
+):
     [text] = dropped(study, some)
     assert text.startswith("Dropped after one look: adam; never tried: rmsprop. ")
     some = [each for each in some if each.number != 1]
     [text] = dropped(study, some)
-    assert text.startswith("Dropped after one look: adam; never tried: rmsprop. "), "yours was it"
+    assert text.startswith("Dropped after one look: adam; never tried: rmsprop. "), (
+        "yours was it"
+    )
     assert dropped(study, some, trials=40) == [], "the search goes on"
     assert dropped(study, some, trials=None) == []
 
 
 def test_without_retests_the_best_trial_is_the_answer(study, some):
     answer = summarise(study(), some)
-    assert (answer.best.trial, answer.best.value, answer.best.retest) == (4, 0.985, None)
+    assert (answer.best.trial, answer.best.value, answer.best.retest) == (
+        4,
+        0.985,
+        None,
+    )
     assert (answer.yours.trial, answer.yours.value) == (0, 0.95)
     assert [each.trial for each in answer.runners_up] == [3, 5, 2]
     assert any("single trainings" in each for each in answer.warnings)
@@ -189,8 +212,14 @@ def test_overlapping_retests_are_not_separable(study, some, retests):
     assert summarise(study(), records).not_separable == (3,)
 
 
-def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, retests):
-    records = [*some, *retests(4, [0.99, 0.99, None]), *retests(3, [0.98, 0.979, 0.981])]
+def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(
+    study, some, retests
+):
+    records = [
+        *some,
+        *retests(4, [0.99, 0.99, None]),
+        *retests(3, [0.98, 0.979, 0.981]),
+    ]
     answer = summarise(study(), records)
     assert answer.best.trial == 3
     assert any("1 of 3 fresh seeds" in each for each in answer.warnings)
@@ -199,7 +228,8 @@ def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, 
 def failing(retests):
 
     return [
-        replace(each, state=TrialState.FAILED, reason="OSError: no test split") for each in retests
+        replace(each, state=TrialState.FAILED, reason="OSError: no test split")
+        for each in retests
     ]
 
 
@@ -230,7 +260,9 @@ def test_a_setting_that_diverged_in_every_retest_is_said_to_and_ranks_after_all_
 def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_training_and_that_is_said(
     study, some, retests
 ):
-    lost = [each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None, None])]
+    lost = [
+        each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None, None])
+    ]
     answer = summarise(study(), [*some, *lost])
     assert (answer.best.trial, answer.best.value, answer.best.seeds) == (2, 0.97, 0)
     assert any("No retest gave a value" in each for each in answer.warnings)
@@ -239,31 +271,43 @@ def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_traini
     )
     only = summarise(study(), [some[4], *retests(4, [None, None])])
     assert only.best.trial == 4
-    assert any("(2 diverged): no other setting did better" in each for each in only.warnings)
+    assert any(
+        "(2 diverged): no other setting did better" in each for each in only.warnings
+    )
 
 
-def test_retests_that_all_failed_leave_the_order_of_the_search_and_are_named(study, some, retests):
+def test_retests_that_all_failed_leave_the_order_of_the_search_and_are_named(
+    study, some, retests
+):
     records = [
         *some,
-        *failing([each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None])]),
+        *failing(
+            [each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None])]
+        ),
     ]
     answer = summarise(study(), records)
     assert (answer.best.trial, answer.best.value) == (4, 0.985), (
         "a failure that meets all says nothing of one"
     )
     assert any(
-        "Trial 4 went wrong on 2 of 2 fresh seeds (2 failed)" in each for each in answer.warnings
+        "Trial 4 went wrong on 2 of 2 fresh seeds (2 failed)" in each
+        for each in answer.warnings
     )
     assert not any(
-        "not retested yet" in each or "tell how much" in each for each in answer.warnings
+        "not retested yet" in each or "tell how much" in each
+        for each in answer.warnings
     )
     full = answer.to_json()["retest"]
     assert (full["mean"], full["n"], full["lost"], full["diverged"]) == (None, 0, 2, 0)
     json.loads(json.dumps(answer.to_json(), allow_nan=False))
 
 
-def test_yours_is_no_winner_where_the_others_retests_gave_no_value(study, some, retests):
-    answer = summarise(study(), [*some, *failing(retests(4, [None])), *retests(0, [0.95])])
+def test_yours_is_no_winner_where_the_others_retests_gave_no_value(
+    study, some, retests
+):
+    answer = summarise(
+        study(), [*some, *failing(retests(4, [None])), *retests(0, [0.95])]
+    )
     assert answer.best.trial == 0
     assert any("Yours is the best of what ran well" in each for each in answer.warnings)
     assert not any("Nothing beat yours" in each for each in answer.warnings)
@@ -276,7 +320,8 @@ def test_commands_quote_a_study_with_a_space(study, some, trial):
     said = summarise(spaced, [*some, trial(8, state=TrialState.FAILED)]).warnings
     assert any("lrsearch show 'my digits $x' 8" in each for each in said)
     assert any(
-        "lrsearch extend 'my digits $x' --trials 20, then lrsearch attach 'my digits $x'" in each
+        "lrsearch extend 'my digits $x' --trials 20, then lrsearch attach 'my digits $x'"
+        in each
         for each in said
     )
 
@@ -290,7 +335,10 @@ def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
 
 @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.DIVERGED])
 def test_where_no_searched_trial_ran_well_nothing_is_compared(study, trial, state):
-    records = [trial(0, value=0.9), *(trial(n, "sgd", 0.1, state=state) for n in (1, 2))]
+    records = [
+        trial(0, value=0.9),
+        *(trial(n, "sgd", 0.1, state=state) for n in (1, 2)),
+    ]
     answer = summarise(study(), records)
     assert not any("beat" in each for each in answer.warnings)
     assert any("No searched trial ran well" in each for each in answer.warnings)
@@ -311,7 +359,12 @@ def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):
         2e-4,
         pytest.approx(0.98),
     )
-    assert (lion.trials, lion.complete, lion.diverged, lion.diverges_from) == (4, 2, 2, 3e-3)
+    assert (lion.trials, lion.complete, lion.diverged, lion.diverges_from) == (
+        4,
+        2,
+        2,
+        3e-3,
+    )
     assert rows["adam"].trials == 1  # yours is not counted
     assert rows["sgd"].diverges_from is None
     unlucky = summarise(study(), [*some, trial(8, "lion", 5e-3, 0.5)]).by_optimizer
@@ -338,15 +391,19 @@ def test_by_optimizer_tells_up_to_which_rate_it_crawls(study, trial):
     # a tenth of the way back: another cause
     assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.3})) == 1e-5
     assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.4})) == 1e-4
-    assert row(trial(2, "adam", 1e-2, 0.5, logs={"loss": 1.5})) is None  # too high is not too low
+    # too high is not too low
+    assert row(trial(2, "adam", 1e-2, 0.5, logs={"loss": 1.5})) is None
     assert row(trial(2, "adam", 1e-5, 0.5)) is None  # a train_step that logs no loss
     assert row(trial(2, "adam", 1e-5)) is None  # diverged
 
 
-def test_good_rates_are_those_within_one_percent_or_the_noise(study, some, trial, retests):
+def test_good_rates_are_those_within_one_percent_or_the_noise(
+    study, some, trial, retests
+):
     more = [*some, trial(8, "lion", 5e-5, 0.9)]
     rows = {row.optimizer: row for row in summarise(study(), more).by_optimizer}
-    assert rows["lion"].good_rates == (2e-4, 2e-4)  # 0.975 is 0.010 below, a little more than 1 %
+    # 0.975 is 0.010 below, a little more than 1 %
+    assert rows["lion"].good_rates == (2e-4, 2e-4)
     noisy = [*more, *retests(4, [0.93, 0.98, 1.0])]
     rows = {row.optimizer: row for row in summarise(study(), noisy).by_optimizer}
     assert rows["lion"].good_rates == (1e-4, 2e-4)
@@ -366,7 +423,11 @@ def test_json_has_every_key_with_and_without_an_answer(study, some, trial):
         "retest",
         "yours",
     } <= full.keys()
-    assert (full["trial"], full["optimizer"], full["learning_rate"]) == (4, "lion", 2e-4)
+    assert (full["trial"], full["optimizer"], full["learning_rate"]) == (
+        4,
+        "lion",
+        2e-4,
+    )
     assert full["params"] == {"batch_size": 32, "warmup": 0.05}
     assert bare["trial"] is None
     json.loads(json.dumps(full, allow_nan=False))
@@ -382,7 +443,10 @@ def test_nothing_is_said_of_a_study_that_has_just_begun(study, trial):
     assert (
         summarise(
             study(),
-            [trial(0, state=TrialState.RUNNING), trial(1, state=TrialState.WAITING, setting=None)],
+            [
+                trial(0, state=TrialState.RUNNING),
+                trial(1, state=TrialState.WAITING, setting=None),
+            ],
         ).warnings
         == ()
     )
@@ -396,22 +460,32 @@ def test_too_few_trials_and_failures_are_said(study, some, trial):
 
 def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
     narrow = study(asked_rates={"lion": (1e-5, 2.2e-4)})
-    assert any("higher rates than 2.2e-4" in each for each in summarise(narrow, some).warnings)
+    assert any(
+        "higher rates than 2.2e-4" in each for each in summarise(narrow, some).warnings
+    )
     wide = study(asked_rates={"lion": (1e-5, 1e-3)})
     assert not any("edge" in each for each in summarise(wide, some).warnings)
 
 
-def test_a_range_that_moved_is_said_once_and_the_edge_is_where_it_moved_to(study, trial):
+def test_a_range_that_moved_is_said_once_and_the_edge_is_where_it_moved_to(
+    study, trial
+):
     auto = study()
     auto = replace(auto, plan=replace(auto.plan, sampler="auto"))
     inside, beyond = trial(1, "adam", 1e-3, 0.8), trial(2, "adam", 0.5, 0.9)
-    [moved] = [each for each in summarise(auto, [inside, beyond]).warnings if "beyond" in each]
+    [moved] = [
+        each for each in summarise(auto, [inside, beyond]).warnings if "beyond" in each
+    ]
     assert "from trial 2 on: up to 185 times" in moved
-    [edge] = [each for each in summarise(auto, [inside, beyond]).warnings if "edge" in each]
+    [edge] = [
+        each for each in summarise(auto, [inside, beyond]).warnings if "edge" in each
+    ]
     assert "to 5.0e-1)" in edge
     assert "extend" in edge
     assert not any("beyond" in each for each in summarise(auto, [inside]).warnings)
-    assert not any("beyond" in each for each in summarise(study(), [inside, beyond]).warnings)
+    assert not any(
+        "beyond" in each for each in summarise(study(), [inside, beyond]).warnings
+    )
 
 
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
@@ -429,7 +503,8 @@ def test_a_rate_that_keras_did_not_follow_is_said_and_no_edge(study, trial):
     assert any("1/sqrt(update)" in each for each in said)
     assert not any("edge" in each for each in said)
     assert not any(
-        "1/sqrt" in each for each in summarise(asked, [trial(1, "adafactor", 1e-3, 0.9)]).warnings
+        "1/sqrt" in each
+        for each in summarise(asked, [trial(1, "adafactor", 1e-3, 0.9)]).warnings
     )
 
 
@@ -449,10 +524,14 @@ def test_better_trials_since_the_retests_are_named(study, some, retests, trial):
         *retests(0, [0.95, 0.94]),
     ]
     assert not any(
-        "Since the retests" in each for each in summarise(study(), [*some, *done]).warnings
+        "Since the retests" in each
+        for each in summarise(study(), [*some, *done]).warnings
     )
     later = summarise(study(), [*some, *done, trial(200, "adam", 2e-3, 0.99)])
-    assert any("Since the retests trial 200 is among the best" in each for each in later.warnings)
+    assert any(
+        "Since the retests trial 200 is among the best" in each
+        for each in later.warnings
+    )
 
 
 def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by_the_verdict(
@@ -473,7 +552,9 @@ def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by
 
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
     special = [trial(number, "sgd", 0.1 + number / 100, 0.95) for number in range(1, 4)]
-    general = [trial(number, "momentum", 0.01 + number / 100, 0.90) for number in range(4, 7)]
+    general = [
+        trial(number, "momentum", 0.01 + number / 100, 0.90) for number in range(4, 7)
+    ]
     late = trial(8, "momentum", 0.5, 0.96)  # beyond the budget that both had
     said = [
         each
@@ -483,7 +564,8 @@ def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
     assert len(said) == 1
     assert said[0] in summarise(study(), [*special, *general, late]).warnings
     assert not any(
-        "can do what" in each for each in summarise(study(), [*special, *general[:2]]).warnings
+        "can do what" in each
+        for each in summarise(study(), [*special, *general[:2]]).warnings
     )
 
 
@@ -496,13 +578,18 @@ def test_retests_to_come_are_counted(study, some, retests, trial):
 def test_values_on_the_test_split_are_kept_beside(study, some, retests):
 
     tested = [
-        replace(each, logs={"test_accuracy": 0.9}) for each in retests(4, [0.98, 0.97, 0.985])
+        replace(each, logs={"test_accuracy": 0.9})
+        for each in retests(4, [0.98, 0.97, 0.985])
     ]
     assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
 
 
 def test_an_undecided_verdict_names_what_would_settle_it(study, some, retests):
-    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
+    records = [
+        *some,
+        *retests(4, [0.98, 0.985, 0.99]),
+        *retests(0, [0.98, 0.975, 0.985]),
+    ]
     for ways, way in (
         (SHELL, r"lrsearch retest digits --seeds (\d+)"),
         (NOTEBOOK, r"result.retest\(seeds=(\d+)\)"),
@@ -519,7 +606,10 @@ def test_more_seeds_are_not_asked_for_where_every_seed_gives_the_same_training(
 ):
     records = [
         replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98)
-        for each in (*retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985]))
+        for each in (
+            *retests(4, [0.98, 0.985, 0.99]),
+            *retests(0, [0.98, 0.975, 0.985]),
+        )
     ]
     answer = summarise(study(), [*some, *records])
     assert answer.verdict.decision is Decision.UNDECIDED
@@ -539,7 +629,9 @@ def test_a_notebooks_notes_name_no_command(study, some, retests, trial):
     ):
         answer = summarise(study(), records, ways=NOTEBOOK)
         assert answer.warnings
-        assert not [each for each in answer.warnings if re.search("lrsearch [a-z]", each)]
+        assert not [
+            each for each in answer.warnings if re.search("lrsearch [a-z]", each)
+        ]
 
 
 def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverged(
@@ -558,10 +650,13 @@ def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverg
     def chosen(records):
         return best_settings(build_leaderboard(study().plan.facts, records), UP, top=9)
 
-    others = tuple(each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0})
+    others = tuple(
+        each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0}
+    )
     assert chosen(records) == (3, 4, *others, 5)
     failed = [
-        replace(each, state=TrialState.FAILED, value=None) for each in retests(4, [None, None])
+        replace(each, state=TrialState.FAILED, value=None)
+        for each in retests(4, [None, None])
     ]
     assert chosen([*some, *failed]) == retest_candidates(some, UP, top=9)[:-1], (
         "a failure may be the file's fault"

@@ -20,7 +20,10 @@ def sweep(trial):
     }  # fmt: skip
     return [
         trial(0, value=0.8),
-        *(trial(n, "adam", rate, loss) for n, (rate, loss) in enumerate(losses.items(), start=1)),
+        *(
+            trial(n, "adam", rate, loss)
+            for n, (rate, loss) in enumerate(losses.items(), start=1)
+        ),
     ]
 
 
@@ -30,7 +33,9 @@ def test_the_band_reaches_to_the_first_worse_rate_on_either_side(study, sweep):
     assert (band.optimizer, band.schedule) == ("adam", "linear")
 
 
-def test_the_recommendation_lies_on_the_low_side_and_says_how_far_divergence_is(study, sweep):
+def test_the_recommendation_lies_on_the_low_side_and_says_how_far_divergence_is(
+    study, sweep
+):
     answer = summarise(study(DOWN), sweep)
     assert answer.best.setting.learning_rate == 4e-3
     assert answer.band.recommended == pytest.approx(math.sqrt(1e-3 * 8e-3))
@@ -45,7 +50,8 @@ def test_the_recommendation_lies_on_the_low_side_and_says_how_far_divergence_is(
 def test_a_best_rate_without_an_equal_is_said_to_stand_alone(study, trial):
     losses = {1e-4: 0.9, 4e-3: 0.5, 3.2e-2: 0.9}
     trials = [
-        trial(n, "adam", rate, loss) for n, (rate, loss) in enumerate(losses.items(), start=1)
+        trial(n, "adam", rate, loss)
+        for n, (rate, loss) in enumerate(losses.items(), start=1)
     ]
     assert (
         "band: no other rate of adam (linear) did as well as 4.0e-3; no rate above diverged."
@@ -68,13 +74,17 @@ def test_few_trials_of_its_schedule_leave_the_band_to_the_optimizer(study, trial
 
     cosine = trial(4, "adam", 5e-3, 0.49)
     cosine = replace(cosine, setting=replace(cosine.setting, schedule="cosine"))
-    others = [trial(n, "adam", rate, 0.491) for n, rate in ((1, 2e-3), (2, 4e-3), (3, 9e-3))]
+    others = [
+        trial(n, "adam", rate, 0.491) for n, rate in ((1, 2e-3), (2, 4e-3), (3, 9e-3))
+    ]
     band = summarise(study(DOWN), [trial(0, value=0.8), *others, cosine]).band
     assert (band.schedule, band.low, band.high) == (None, 2e-3, 9e-3)
 
 
 def test_there_is_no_band_where_yours_is_the_best_or_nothing_is(study, trial):
-    assert summarise(study(DOWN), [trial(0, value=0.1), trial(1, value=0.5)]).band is None
+    assert (
+        summarise(study(DOWN), [trial(0, value=0.1), trial(1, value=0.5)]).band is None
+    )
     answer = summarise(study(DOWN), [trial(0, state=TrialState.FAILED)])
     assert answer.band is None
     assert answer.to_json()["band"] is None

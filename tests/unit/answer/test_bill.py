@@ -28,21 +28,26 @@ def figures(engine="vectorized", width=16, **more):
 @pytest.mark.parametrize(
     ("given", "at_once", "milliseconds"),
     [
-        (figures(), 4, 0.5),  # as wide as the sampler lets it be, and not as it could be
-        (figures(), 10, (0.5 * 4 + 0.2 * 16) / 2 / 10),  # in the middle between two stacks
+        # as wide as the sampler lets it be, and not as it could be
+        (figures(), 4, 0.5),
+        # in the middle between two stacks
+        (figures(), 10, (0.5 * 4 + 0.2 * 16) / 2 / 10),
         (figures(), 99, 0.2),
         (figures(), 1, 1.0),
         (figures(width=4), 99, 0.5),
         (figures(mixed={"2 rows": 1.2, "16 rows": 0.4}), 16, 0.4),
         (figures(engine="graph"), 4, 1.0),
-        (figures(means={}, milliseconds={"graph": 3.0}), 1, 3.0),  # of a version without means
+        # of a version without means
+        (figures(means={}, milliseconds={"graph": 3.0}), 1, 3.0),
     ],
 )
 def test_a_trainings_length_follows_from_the_stack_that_it_will_be_a_row_of(
     study, given, at_once, milliseconds
 ):
     timed = timed_training(study().plan.facts, given, at_once=at_once, optimizers=6)
-    assert timed.seconds == pytest.approx(BATCHES * SEEN * milliseconds / 1000 + TRIAL_SECONDS)
+    assert timed.seconds == pytest.approx(
+        BATCHES * SEEN * milliseconds / 1000 + TRIAL_SECONDS
+    )
     assert timed.tracing == 2.0
 
 
@@ -52,7 +57,9 @@ def test_a_stack_has_one_graph_for_all_optimizers_and_trials_alone_have_one_each
     assert (stacked.graphs, stacked.traced, stacked.at_once) == (1, 1, 8)
     alone = timed_training(facts, figures(engine="graph"), at_once=8, optimizers=6)
     assert (alone.graphs, alone.traced, alone.at_once) == (6, 1, 1)
-    anew = timed_training(facts, figures(engine="graph"), at_once=8, optimizers=6, all_differ=True)
+    anew = timed_training(
+        facts, figures(engine="graph"), at_once=8, optimizers=6, all_differ=True
+    )
     assert anew.tracing == 0.0
     assert anew.seconds == pytest.approx(alone.seconds + alone.tracing)
 
@@ -60,25 +67,42 @@ def test_a_stack_has_one_graph_for_all_optimizers_and_trials_alone_have_one_each
 def test_a_validation_that_was_timed_is_not_guessed(study):
     given = figures(engine="graph", validation_seconds=0.5)
     timed = timed_training(study().plan.facts, given, at_once=1, optimizers=6)
-    assert timed.seconds == pytest.approx(BATCHES * 1.0 / 1000 + 20 * 0.5 + TRIAL_SECONDS)
+    assert timed.seconds == pytest.approx(
+        BATCHES * 1.0 / 1000 + 20 * 0.5 + TRIAL_SECONDS
+    )
 
 
 def test_a_stacks_validation_was_timed_in_two_widths(study):
     ends = {"2 rows": 200.0, "16 rows": 50.0}
-    timed = timed_training(study().plan.facts, figures(ends=ends), at_once=16, optimizers=6)
-    assert timed.seconds == pytest.approx(BATCHES * 0.2 / 1000 + 20 * 0.05 + TRIAL_SECONDS)
-    assert timed.yours_seconds == pytest.approx(BATCHES * SEEN * 1.0 / 1000 + TRIAL_SECONDS)
+    timed = timed_training(
+        study().plan.facts, figures(ends=ends), at_once=16, optimizers=6
+    )
+    assert timed.seconds == pytest.approx(
+        BATCHES * 0.2 / 1000 + 20 * 0.05 + TRIAL_SECONDS
+    )
+    assert timed.yours_seconds == pytest.approx(
+        BATCHES * SEEN * 1.0 / 1000 + TRIAL_SECONDS
+    )
 
 
-def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_validation(study):
+def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_validation(
+    study,
+):
     facts, asked = study().plan.facts, {"at_once": 1, "optimizers": 6}
-    given = {"engine": "fit", "update_seconds": 0.01, "whole_epochs": True, "tracing_seconds": 3.0}
+    given = {
+        "engine": "fit",
+        "update_seconds": 0.01,
+        "whole_epochs": True,
+        "tracing_seconds": 3.0,
+    }
     whole = timed_training(facts, given, **asked)
     assert (whole.seconds, whole.tracing) == (
         pytest.approx(BATCHES * 0.01 + 3.0 + TRIAL_SECONDS),
         0.0,
     )
-    parts = timed_training(facts, given | {"whole_epochs": False, "engine": "graph"}, **asked)
+    parts = timed_training(
+        facts, given | {"whole_epochs": False, "engine": "graph"}, **asked
+    )
     assert (parts.seconds, parts.tracing) == (
         pytest.approx(BATCHES * 0.01 * SEEN + TRIAL_SECONDS),
         3.0,
@@ -104,7 +128,9 @@ def test_what_was_not_timed_is_not_known(study):
 
 
 def test_each_worker_trains_its_share_traces_what_it_meets_and_waits_for_the_search_to_end():
-    timed = TimedSteps(seconds=1.0, yours_seconds=3.0, tracing=5.0, graphs=6, yours_tracing=2.0)
+    timed = TimedSteps(
+        seconds=1.0, yours_seconds=3.0, tracing=5.0, graphs=6, yours_tracing=2.0
+    )
     made = Forecast(timed=timed, trainings=21, yours=4, workers=2, waits=True)
     assert made.total_seconds() == 9 * 1.0 + 2 * 3.0 + 6 * 5.0 + 2.0 + 0.5
     assert made.total_seconds(2) == 3.0 + 2.0, "yours comes first"
@@ -125,7 +151,10 @@ def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_tr
 @pytest.mark.parametrize(
     ("bill", "text"),
     [
-        (Bill(trials=1, retests=0, seconds=5.0), "1 trial, about 5.0 s on 1 worker, done at "),
+        (
+            Bill(trials=1, retests=0, seconds=5.0),
+            "1 trial, about 5.0 s on 1 worker, done at ",
+        ),
         (
             Bill(trials=0, retests=6, limit_seconds=60.0),
             "about 6 retests fit into the 60 s that are left on 1 worker",
@@ -135,7 +164,10 @@ def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_tr
             "nothing more fits into the 60 s that are left on 1 worker",
         ),
         (Bill(trials=1, retests=0, limit_seconds=60.0), "about 1 more trial fits into"),
-        (Bill(trials=None, retests=12), "as many trials as the time allows, on 1 worker; "),
+        (
+            Bill(trials=None, retests=12),
+            "as many trials as the time allows, on 1 worker; ",
+        ),
     ],
 )
 def test_a_bill_is_said_in_whole_words(bill, text):

@@ -28,7 +28,7 @@ DIMENSIONS = (
 )
 
 
-# -- the estimate ----------------------------------------------------------------------------------
+# -- the estimate ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
@@ -39,7 +39,8 @@ def test_the_expected_best_is_the_mean_over_all_subsets(k):
 
 
 @pytest.mark.parametrize(
-    ("trials", "budgets"), [(0, (1,)), (1, (1,)), (3, (1,)), (8, (1, 2, 4)), (20, (1, 2, 4, 8, 10))]
+    ("trials", "budgets"),
+    [(0, (1,)), (1, (1,)), (3, (1,)), (8, (1, 2, 4)), (20, (1, 2, 4, 8, 10))],
 )
 def test_budgets_are_powers_of_two_up_to_half_of_the_trials(trials, budgets):
     assert budgets_of(trials) == budgets
@@ -51,11 +52,15 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     for seed in range(200):
         found = expect(drawn.normal(size=16), k, resample(16, seed=seed))
         held += found.low <= truth <= found.high
-    assert 0.80 <= held / 200 <= 0.99, "a percentile bootstrap of 16 values is a little narrow"
+    assert 0.80 <= held / 200 <= 0.99, (
+        "a percentile bootstrap of 16 values is a little narrow"
+    )
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_two_arms_that_are_the_same_are_called_different_in_at_most_five_in_a_hundred(paired):
+def test_two_arms_that_are_the_same_are_called_different_in_at_most_five_in_a_hundred(
+    paired,
+):
     drawn, called = np.random.default_rng(5), 0
     for _ in range(300):
         same = {"a": drawn.normal(size=16), "b": drawn.normal(size=16)}
@@ -91,7 +96,7 @@ def test_a_profile_is_the_share_of_studies_within_each_gap():
     assert found["b"] == pytest.approx((1 / 3, 2 / 3, 1.0))
 
 
-# -- the arms of a study ---------------------------------------------------------------------------
+# -- the arms of a study ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -108,14 +113,22 @@ def searched(trial):
             trial(3 * n + 2, "adam", 1e-3 * 10**place, 0.90 - place**2 / 10 + noise),
             trial(3 * n + 3, "lion", 1e-4 * 10**place),
         ]
-        records[-2] = replace(records[-2], setting=replace(records[-2].setting, hyper=hyper))
-    cut = [each for each in records if not (each.setting.optimizer == "sgd" and each.number > 24)]
+        records[-2] = replace(
+            records[-2], setting=replace(records[-2].setting, hyper=hyper)
+        )
+    cut = [
+        each
+        for each in records
+        if not (each.setting.optimizer == "sgd" and each.number > 24)
+    ]
     return [*cut, trial(90, "adam", 1e-3, 0.999, origin=Origin.REFERENCE)]
 
 
 @pytest.fixture
 def compared(study, searched):
-    def compare(records=searched, *, equal=True, direction=Direction.MAXIMIZE, name="digits"):
+    def compare(
+        records=searched, *, equal=True, direction=Direction.MAXIMIZE, name="digits"
+    ):
         made = study(direction, dimensions=DIMENSIONS)
         made = replace(made, plan=replace(made.plan, name=name))
         return compare_arms(made, made, records, by="optimizer", equal=equal)
@@ -132,7 +145,9 @@ def test_equal_numbers_of_random_trials_count_and_nothing_else(compared):
     assert found.left_out == 30 - 2 - 16 + 1
     for arm in found.arms:
         values = [each.value for each in arm.expected]
-        assert all(one <= other for one, other in pairwise(values)), "more trials, better best"
+        assert all(one <= other for one, other in pairwise(values)), (
+            "more trials, better best"
+        )
         assert all(each.low <= each.value <= each.high for each in arm.expected)
 
 
@@ -155,7 +170,9 @@ def test_an_objective_that_falls_turns_everything_round(compared):
     assert all(one >= other for one, other in pairwise(values))
 
 
-def test_an_arm_whose_best_rate_lies_at_the_end_of_its_range_gets_no_verdict(compared, searched):
+def test_an_arm_whose_best_rate_lies_at_the_end_of_its_range_gets_no_verdict(
+    compared, searched
+):
     rising = [
         replace(each, value=0.9 + np.log10(each.peak_rate) / 100)
         if each.setting.optimizer == "adam" and each.state is TrialState.COMPLETE
@@ -169,7 +186,10 @@ def test_an_arm_whose_best_rate_lies_at_the_end_of_its_range_gets_no_verdict(com
         else each
         for each in rising
     ]
-    best = [replace(each, value=0.97) if each.peak_rate == 1e3 * top else each for each in moved]
+    best = [
+        replace(each, value=0.97) if each.peak_rate == 1e3 * top else each
+        for each in moved
+    ]
     found = compared(best)
     assert "high end" in found.arms[0].at_edge
     assert found.contrasts[0].better is None
@@ -212,14 +232,19 @@ def test_without_trials_that_count_nothing_is_compared(compared, trial):
 
 def test_a_paper_gets_the_method_in_words_and_a_table(compared):
     text = methods_text([compared()])
-    assert "we trained 8 settings, at the same points of one scrambled Sobol sequence" in text
+    assert (
+        "we trained 8 settings, at the same points of one scrambled Sobol sequence"
+        in text
+    )
     assert "| adam | " in text
     assert "expected highest val_accuracy" in text
     assert "no test is made" in methods_text([compared(equal=False)])
 
 
 def test_profiles_are_over_the_arms_that_all_studies_have(compared, searched):
-    found = profiles_of([compared(name="a"), compared(name="b", direction=Direction.MINIMIZE)])
+    found = profiles_of(
+        [compared(name="a"), compared(name="b", direction=Direction.MINIMIZE)]
+    )
     assert found.keys() == {"adam", "sgd"}
     assert found["adam"][0] == found["sgd"][0] == 0.5, "each is best in one"
     assert len(found["adam"]) == len(TAUS)

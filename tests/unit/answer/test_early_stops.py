@@ -27,7 +27,9 @@ def ruled(study):
 @pytest.fixture
 def searched(trial):
     """Ten that ran to their end, ten that were stopped after 4 and 6 of 20 epochs, one diverged."""
-    full = [trial(number, value=0.90 + number / 1000, epochs=20) for number in range(10)]
+    full = [
+        trial(number, value=0.90 + number / 1000, epochs=20) for number in range(10)
+    ]
     stopped = [
         trial(number, state=TrialState.PRUNED, epochs=4 + 2 * (number % 2))
         for number in range(10, 20)
@@ -36,7 +38,10 @@ def searched(trial):
 
 
 def noted(records, *numbers):
-    return [replace(each, notes=(NOTE,)) if each.number in numbers else each for each in records]
+    return [
+        replace(each, notes=(NOTE,)) if each.number in numbers else each
+        for each in records
+    ]
 
 
 def test_what_was_stopped_and_saved_is_counted_in_epochs(ruled, searched):
@@ -53,10 +58,26 @@ def test_what_was_stopped_and_saved_is_counted_in_epochs(ruled, searched):
 @pytest.mark.parametrize(
     ("numbers", "among_best", "said"),
     [
-        ((3,), 0, "1 control ran on though the rule would have stopped it, and it did not end "),
-        ((9,), 1, "1 control ran on though the rule would have stopped it, and it ended "),
-        ((1, 2), 0, "2 controls ran on though the rule would have stopped them, and none of them "),
-        ((2, 8, 9), 2, "3 controls ran on though the rule would have stopped them, and 2 of them "),
+        (
+            (3,),
+            0,
+            "1 control ran on though the rule would have stopped it, and it did not end ",
+        ),
+        (
+            (9,),
+            1,
+            "1 control ran on though the rule would have stopped it, and it ended ",
+        ),
+        (
+            (1, 2),
+            0,
+            "2 controls ran on though the rule would have stopped them, and none of them ",
+        ),
+        (
+            (2, 8, 9),
+            2,
+            "3 controls ran on though the rule would have stopped them, and 2 of them ",
+        ),
     ],
 )
 def test_controls_tell_how_often_the_rule_would_have_been_wrong(
@@ -84,11 +105,15 @@ def test_without_a_rule_or_without_stops_nothing_is_said(ruled, searched):
     assert early_stops(ruled(), []).saved_share == 0.0
 
 
-def test_the_answer_says_it_on_its_page_in_a_notebook_and_in_json(ruled, searched, trial):
+def test_the_answer_says_it_on_its_page_in_a_notebook_and_in_json(
+    ruled, searched, trial
+):
     yours = trial(0, value=0.90, origin=Origin.YOURS, epochs=20)
     study, records = ruled(), [yours, *searched[1:]]
     answer = summarise(study, records)
-    assert "stopped: 10 of 21 trials, which saved 37% of the training" in answer_text(answer)
+    assert "stopped: 10 of 21 trials, which saved 37% of the training" in answer_text(
+        answer
+    )
     assert "<p>stopped: 10 of 21 trials" in answer_html(study, records, answer)
     assert answer.to_json()["early_stops"] == {
         "pruner": "auto",

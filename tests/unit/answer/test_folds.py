@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise, verdict_text
+from lrsearch.answer import (
+    Decision,
+    build_leaderboard,
+    give_verdict,
+    summarise,
+    verdict_text,
+)
 from lrsearch.answer.fold_noise import fold_noise
 from lrsearch.answer.fold_order import level_costs
 from lrsearch.answer.fold_share import rows_part
@@ -18,7 +24,11 @@ from lrsearch.answer.settling import next_step
 from lrsearch.values import Direction
 
 HARD = (0.0, 3.0, -1.0, 5.0, 1.5)  # what a fold adds to every setting's cost
-LUCK = ((0.1, -0.1, 0.0, 0.1, -0.1), (-0.1, 0.1, 0.1, 0.0, -0.1), (0.0, 0.0, -0.1, -0.1, 0.2))
+LUCK = (
+    (0.1, -0.1, 0.0, 0.1, -0.1),
+    (-0.1, 0.1, 0.1, 0.0, -0.1),
+    (0.0, 0.0, -0.1, -0.1, 0.2),
+)
 
 
 @pytest.fixture
@@ -39,15 +49,20 @@ def found(trial, retests):
             trial(1, value=20.0 - gain),
             trial(2, value=20.0 - gain / 2),
         ]
-        for number, (less, luck) in enumerate(zip((0.0, gain, gain / 2), LUCK, strict=True)):
+        for number, (less, luck) in enumerate(
+            zip((0.0, gain, gain / 2), LUCK, strict=True)
+        ):
             pairs = zip(HARD, luck, strict=True)
-            search += retests(number, [20.0 - less + hard + times * own for hard, own in pairs])
+            search += retests(
+                number, [20.0 - less + hard + times * own for hard, own in pairs]
+            )
         return search
 
     return make
 
 
-# four settings of a classifier after two epochs on four grouped folds; the first three are alike
+# four settings of a classifier after two epochs on four grouped folds; the first three
+# are alike
 FACTORS = (
     (0.0495, 0.1370, 0.0507, 0.1062),
     (0.0522, 0.1347, 0.0571, 0.1150),
@@ -70,7 +85,10 @@ def far_apart(folded, trial, retests):
     """The answer of four folds whose costs differ by factors; the last of the four is yours."""
 
     def make(costs):
-        search = [trial(0, value=costs[3][0]), *(trial(n + 1, value=costs[n][0]) for n in range(3))]
+        search = [
+            trial(0, value=costs[3][0]),
+            *(trial(n + 1, value=costs[n][0]) for n in range(3)),
+        ]
         for number, own in zip((1, 2, 3, 0), costs, strict=True):
             search += retests(number, list(own))
         facts = replace(folded.facts, folds=4, fold_ratio=1 / 3)
@@ -89,7 +107,9 @@ def test_a_poor_setting_says_nothing_of_the_folds_and_the_noise_of_good_ones(far
     assert answer.tolerance < 0.02
 
 
-def test_a_gain_of_a_factor_on_every_fold_is_better_however_far_the_folds_lie_apart(far_apart):
+def test_a_gain_of_a_factor_on_every_fold_is_better_however_far_the_folds_lie_apart(
+    far_apart,
+):
     verdict = far_apart(HARD_GROUP).verdict
     assert verdict.decision is Decision.BETTER
     assert 0 < verdict.gain.interval[0] < 0.3 * verdict.gain.measured
@@ -112,7 +132,10 @@ def test_settings_near_the_best_are_within_twice_its_level_and_at_least_two():
 
 
 def test_the_unit_of_costs_in_proportion_changes_nothing():
-    once, more = fold_noise(FACTORS), fold_noise([[1000 * each for each in row] for row in FACTORS])
+    once, more = (
+        fold_noise(FACTORS),
+        fold_noise([[1000 * each for each in row] for row in FACTORS]),
+    )
     for place in range(4):
         assert more.variance(place) == pytest.approx(1e6 * once.variance(place))
         assert more.spread[place] == pytest.approx(1e6 * once.spread[place])
@@ -120,7 +143,9 @@ def test_the_unit_of_costs_in_proportion_changes_nothing():
 
 
 def test_a_factor_is_above_zero_and_near_one_what_was_moved():
-    assert factor(np.array([0.0, 1e-4, -1e-4])) == pytest.approx([1, 1 + 1e-4, 1 - 1e-4])
+    assert factor(np.array([0.0, 1e-4, -1e-4])) == pytest.approx(
+        [1, 1 + 1e-4, 1 - 1e-4]
+    )
     assert (factor(np.array([-50.0, -1e3])) >= 0).all()
     assert (np.diff(factor(np.linspace(-5, 5, 100))) > 0).all()
     assert factor(np.array([8.0])) == [25.0]
@@ -149,7 +174,9 @@ def test_a_setting_whose_noise_stands_out_stays_out_of_the_pool_and_keeps_its_ow
     assert together.freedom([0.2, 0, 0, 0.2]) == pytest.approx(4, rel=0.02), (
         "it is all of the noise"
     )
-    assert together.freedom([0.2, 0.2, 0, 0]) == pytest.approx(alone.freedom([0.2, 0.2, 0]))
+    assert together.freedom([0.2, 0.2, 0, 0]) == pytest.approx(
+        alone.freedom([0.2, 0.2, 0])
+    )
 
 
 def test_of_equally_noisy_settings_few_stay_out_of_the_pool():
@@ -162,7 +189,9 @@ def test_of_equally_noisy_settings_few_stay_out_of_the_pool():
     assert sum(bool(each.keys() - {3}) for each in alone) < 20
 
 
-@pytest.mark.parametrize(("rows", "least", "most"), [(0.0, 0.0, 0.25), (1.0, 0.75, 1.0)])
+@pytest.mark.parametrize(
+    ("rows", "least", "most"), [(0.0, 0.0, 0.25), (1.0, 0.75, 1.0)]
+)
 def test_repeated_folds_tell_what_rows_do_from_what_seeds_do(rows, least, most):
     random = np.random.default_rng(1)
     liking = np.sqrt(rows) * np.tile(random.normal(size=(4, 20)), 4)
@@ -204,13 +233,20 @@ def test_the_mean_of_five_folds_is_worth_the_trainings_that_nadeau_and_bengio_gi
 
 def test_a_gain_on_every_fold_is_seen_through_folds_that_lie_far_apart(folded, found):
     records = found(gain=1.0)
-    verdict = give_verdict(build_leaderboard(folded.facts, records), records, Direction.MINIMIZE)
+    verdict = give_verdict(
+        build_leaderboard(folded.facts, records), records, Direction.MINIMIZE
+    )
     assert verdict.decision is Decision.BETTER
     assert verdict.to_json()["counted"] == ["seeds", "folds", "choice"]
     assert verdict.gain.folds == 5
-    assert "Counted: 5 folds with seeds of their own (5 and 5 trainings)" in verdict_text(verdict)
+    assert (
+        "Counted: 5 folds with seeds of their own (5 and 5 trainings)"
+        in verdict_text(verdict)
+    )
     without = replace(folded.facts, folds=None, fold_ratio=None)
-    unpaired = give_verdict(build_leaderboard(without, records), records, Direction.MINIMIZE)
+    unpaired = give_verdict(
+        build_leaderboard(without, records), records, Direction.MINIMIZE
+    )
     assert unpaired.decision is Decision.UNDECIDED
 
 
@@ -236,11 +272,21 @@ def test_the_order_is_right_while_folds_are_missing(folded, found):
 def test_missing_folds_are_filled_in_by_least_squares():
     costs = {0: {0: 1.0, 1: 5.0, 2: 3.0}, 1: {0: 2.0, 1: 6.0}, 2: {2: 1.0}}
     assert level_costs(costs) == pytest.approx({0: 3.0, 1: 4.0, 2: 1.0})
-    assert level_costs({0: {0: 1.0}, 1: {1: 2.0}}) == {0: 1.0, 1: 2.0}, "no fold is shared"
+    assert level_costs({0: {0: 1.0}, 1: {1: 2.0}}) == {0: 1.0, 1: 2.0}, (
+        "no fold is shared"
+    )
 
 
 def test_repeats_beyond_the_folds_go_round_them_again(folded):
-    assert [folded.facts.fold_of(repeat) for repeat in range(7)] == [0, 1, 2, 3, 4, 0, 1]
+    assert [folded.facts.fold_of(repeat) for repeat in range(7)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        0,
+        1,
+    ]
     assert folded.facts.fold_of(None) == 0
     assert replace(folded.facts, folds=None).fold_of(3) is None
 

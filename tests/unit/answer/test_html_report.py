@@ -56,7 +56,12 @@ class Page(HTMLParser):
 def curve(value=0.9, epochs=20):
     return [
         CurvePoint(
-            epoch=each, step=45 * each, rate=1e-3, seconds=1.0, value=value - 1 / each, logs={}
+            epoch=each,
+            step=45 * each,
+            rate=1e-3,
+            seconds=1.0,
+            value=value - 1 / each,
+            logs={},
         )
         for each in range(1, epochs + 1)
     ]
@@ -64,7 +69,10 @@ def curve(value=0.9, epochs=20):
 
 def data(study, records, curves=None):
     return ReportData(
-        study=study, records=records, answer=summarise(study, records), curves=curves or {}
+        study=study,
+        records=records,
+        answer=summarise(study, records),
+        curves=curves or {},
     )
 
 
@@ -73,46 +81,71 @@ def report(study, records, curves=None):
 
 
 def test_the_sections_come_in_the_order_in_which_they_are_read(study, records, retests):
-    everything = [*records, *retests(0, [0.94, 0.95, 0.96]), *retests(3, [0.96, 0.97, 0.98])]
+    everything = [
+        *records,
+        *retests(0, [0.94, 0.95, 0.96]),
+        *retests(3, [0.96, 0.97, 0.98]),
+    ]
     page = Page(report(study(), everything, {each.id: curve() for each in records}))
     assert [each for each in page.ids if each in ORDER] == ORDER
-    assert page.words.index("adam at a peak learning rate of 1.0e-3") < page.words.index(
-        "Which rate"
-    )
+    assert page.words.index(
+        "adam at a peak learning rate of 1.0e-3"
+    ) < page.words.index("Which rate")
 
 
 def test_the_file_loads_nothing_and_its_policy_lets_nothing_in(study, records):
     text = report(study(), records)
     [policy] = [
-        value for key, value in Page(text).attributes if key == "content" and "src" in value
+        value
+        for key, value in Page(text).attributes
+        if key == "content" and "src" in value
     ]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert text.count("<script") == text.count("<style") == 1
     links = {
-        value for key, value in Page(text).attributes if key in {"href", "src", "srcdoc", "action"}
+        value
+        for key, value in Page(text).attributes
+        if key in {"href", "src", "srcdoc", "action"}
     }
     assert all(each.startswith("#") for each in links)
-    assert not [key for key, _ in Page(text).attributes if key == "style" or key.startswith("on")]
+    assert not [
+        key
+        for key, _ in Page(text).attributes
+        if key == "style" or key.startswith("on")
+    ]
 
 
-def test_markup_in_names_reasons_tracebacks_and_hyperparameters_stays_text(study, trial, records):
+def test_markup_in_names_reasons_tracebacks_and_hyperparameters_stays_text(
+    study, trial, records
+):
     plain = report(study(), records)
     named = study()
     named = replace(
         named,
         reason=EVIL,
         plan=replace(
-            named.plan, name=EVIL, study_file=EVIL, facts=replace(named.facts, objective=EVIL)
+            named.plan,
+            name=EVIL,
+            study_file=EVIL,
+            facts=replace(named.facts, objective=EVIL),
         ),
     )
-    failed = trial(7, value=None, state=TrialState.FAILED, reason=EVIL, traceback_text=EVIL)
+    failed = trial(
+        7, value=None, state=TrialState.FAILED, reason=EVIL, traceback_text=EVIL
+    )
     setting = replace(records[3].setting, extra={EVIL: EVIL})
     odd = [*records[:3], replace(records[3], setting=setting), *records[4:], failed]
     text = report(named, odd, {records[3].id: curve()})
     text.encode("utf-8")
     page = Page(text)
-    assert set(page.elements) <= {*Page(plain).elements, "details", "summary", "figure", "path"}
+    assert set(page.elements) <= {
+        *Page(plain).elements,
+        "details",
+        "summary",
+        "figure",
+        "path",
+    }
     assert page.elements.count("script") == 1
     assert "img" not in page.elements
     assert "<script>alert(1)" in page.words
@@ -136,16 +169,26 @@ def test_text_is_escaped_unless_it_is_markup_already():
         ({0: [0.98, 0.981, 0.979], 3: [0.96, 0.97, 0.965]}, "Keep your own compile"),
     ],
 )  # fmt: skip
-def test_the_verdict_says_what_to_use_and_how_sure_that_is(study, records, retests, retested, said):
+def test_the_verdict_says_what_to_use_and_how_sure_that_is(
+    study, records, retests, retested, said
+):
     everything = [
         *records,
-        *(each for parent, values in retested.items() for each in retests(parent, values)),
+        *(
+            each
+            for parent, values in retested.items()
+            for each in retests(parent, values)
+        ),
     ]
     assert said in verdict_sentence(summarise(study(), everything))
 
 
-def test_without_a_value_the_verdict_names_no_rate_and_the_page_still_says_why(study, trial):
-    diverged = [trial(each, value=None, reason="the loss became NaN") for each in range(3)]
+def test_without_a_value_the_verdict_names_no_rate_and_the_page_still_says_why(
+    study, trial
+):
+    diverged = [
+        trial(each, value=None, reason="the loss became NaN") for each in range(3)
+    ]
     assert (
         verdict_sentence(summarise(study(), diverged))
         == "No rate can be named: all 3 trials diverged."
@@ -157,8 +200,13 @@ def test_without_a_value_the_verdict_names_no_rate_and_the_page_still_says_why(s
 
 
 def test_the_page_says_how_far_a_study_is(study, records):
-    running = [*records, replace(records[3], id=90, number=7, state=TrialState.RUNNING, value=None)]
-    assert stand_text(stand_of(study(), running)) == "open: 7 of 40 trials done, 1 running"
+    running = [
+        *records,
+        replace(records[3], id=90, number=7, state=TrialState.RUNNING, value=None),
+    ]
+    assert (
+        stand_text(stand_of(study(), running)) == "open: 7 of 40 trials done, 1 running"
+    )
     assert "progress" in Page(report(study(), running)).elements
     over = replace(study(), state=StudyState.FINISHED)
     assert "progress" not in Page(report(over, records)).elements
@@ -166,10 +214,14 @@ def test_the_page_says_how_far_a_study_is(study, records):
 
 @pytest.mark.parametrize("state", list(StudyState))
 def test_a_study_in_any_state_has_a_report(study, records, state):
-    assert f"{state.value}: 7 of 40 trials done" in report(replace(study(), state=state), records)
+    assert f"{state.value}: 7 of 40 trials done" in report(
+        replace(study(), state=state), records
+    )
 
 
-def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_frame(study, trial):
+def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_frame(
+    study, trial
+):
     pruned = [
         trial(each, rate=1e-1, value=-1e9, state=TrialState.PRUNED, epochs=each // 2)
         for each in (4, 5, 6)
@@ -179,7 +231,8 @@ def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_fram
     of_rule = replace(of_rule, plan=replace(of_rule.plan, pruner="auto"))
     words = Page(report(of_rule, [*done, *pruned])).words
     assert (
-        "Further behind than any full run that ended well made up from the same epoch on" in words
+        "Further behind than any full run that ended well made up from the same epoch on"
+        in words
     )
     assert "after epoch 2 of 20 (trials 4, 5)" in words
     assert "after epoch 3 of 20 (trial 6)" in words
@@ -190,8 +243,13 @@ def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_fram
     assert not re.search("-[0-9.]+e[+]0", figure), "no label near -1e9"
 
 
-def test_yours_outside_the_frame_is_said_to_be_there_and_no_line_names_another_value(study, trial):
-    far = [trial(0, value=0.1), *(trial(each, value=0.9 + each / 1000) for each in range(1, 12))]
+def test_yours_outside_the_frame_is_said_to_be_there_and_no_line_names_another_value(
+    study, trial
+):
+    far = [
+        trial(0, value=0.1),
+        *(trial(each, value=0.9 + each / 1000) for each in range(1, 12)),
+    ]
     figure = rates_figure(study(), far, summarise(study(), far))
     assert "yours: 0.1000, outside" in figure
     assert 'class="yours"' not in figure.split('class="legend')[0]
@@ -202,14 +260,23 @@ def test_yours_outside_the_frame_is_said_to_be_there_and_no_line_names_another_v
 def test_no_mark_of_how_a_trial_ended_is_an_optimizers_symbol_in_another_colour():
     assert not {*_SYMBOLS} & {*_OTHERS.values()}
     assert all("z" in each for each in _SYMBOLS), "symbols are filled"
-    assert not [each for each in _OTHERS.values() if "z" in each], "the others are lines alone"
+    assert not [each for each in _OTHERS.values() if "z" in each], (
+        "the others are lines alone"
+    )
 
 
 def test_a_figure_whose_marks_say_something_is_one_stop_of_the_tab_key(study, records):
     everything = {each.id: curve() for each in records}
     figures = report(study(), records, everything).split("<section ")
-    stops = {each.split('"')[1]: each.count('class="marks" tabindex="0"') for each in figures[1:]}
-    assert {name for name, count in stops.items() if count} == {"rates", "curves", "progress"}
+    stops = {
+        each.split('"')[1]: each.count('class="marks" tabindex="0"')
+        for each in figures[1:]
+    }
+    assert {name for name, count in stops.items() if count} == {
+        "rates",
+        "curves",
+        "progress",
+    }
     assert max(stops.values()) == 1
     rates = next(each for each in figures if each.startswith('id="rates"'))
     assert rates.count("tabindex") == 1, "no point of the figure is a stop of its own"
@@ -218,16 +285,25 @@ def test_a_figure_whose_marks_say_something_is_one_stop_of_the_tab_key(study, re
 
 def test_axes_of_counts_have_whole_numbers():
     for high in (1, 2, 3, 5, 8, 12, 25, 60, 120, 1000):
-        ticks = Scale(low=0.0, high=float(high), start=0.0, end=700.0, whole=True).ticks()
+        ticks = Scale(
+            low=0.0, high=float(high), start=0.0, end=700.0, whole=True
+        ).ticks()
         assert len(ticks) >= 2
-        assert all(value.is_integer() and label.isdigit() for value, label in ticks), ticks
+        assert all(value.is_integer() and label.isdigit() for value, label in ticks), (
+            ticks
+        )
 
 
 def test_where_every_retest_of_yours_was_lost_the_report_does_not_speak_of_single_trainings(
     study, records, retests
 ):
-    lost = [replace(each, value=None, state=TrialState.DIVERGED) for each in retests(0, [0.9] * 3)]
-    said = verdict_sentence(summarise(study(), [*records, *lost, *retests(3, [0.96, 0.97, 0.98])]))
+    lost = [
+        replace(each, value=None, state=TrialState.DIVERGED)
+        for each in retests(0, [0.9] * 3)
+    ]
+    said = verdict_sentence(
+        summarise(study(), [*records, *lost, *retests(3, [0.96, 0.97, 0.98])])
+    )
     assert "of the retests of yours, 3 diverged" in said
     assert "single trainings" not in said
 
@@ -247,11 +323,23 @@ def thousand(trial, count=1000):
     for number in range(count):
         rate = 10 ** random.uniform(-6, 0)
         value = (
-            None if rate > 0.3 else 1 - abs(math.log10(rate / 1e-3)) / 10 + random.gauss(0, 0.01)
+            None
+            if rate > 0.3
+            else 1 - abs(math.log10(rate / 1e-3)) / 10 + random.gauss(0, 0.01)
         )
-        optimizer = random.choice(["adam", "sgd", "adamw", "lion", "rmsprop", "momentum"])
+        optimizer = random.choice(
+            ["adam", "sgd", "adamw", "lion", "rmsprop", "momentum"]
+        )
         made.append(
-            trial(number, optimizer, rate, value, epochs=20, seconds=3.0, finished_at=float(number))
+            trial(
+                number,
+                optimizer,
+                rate,
+                value,
+                epochs=20,
+                seconds=3.0,
+                finished_at=float(number),
+            )
         )
     return made
 
@@ -265,7 +353,9 @@ def test_a_thousand_trials_make_a_file_below_its_limits(study, trial):
     assert Page(text).elements.count("tr") > 1000
 
 
-def test_of_very_many_trials_the_best_and_the_newest_are_shown_and_the_page_says_so(study, trial):
+def test_of_very_many_trials_the_best_and_the_newest_are_shown_and_the_page_says_so(
+    study, trial
+):
     text = report(study(), thousand(trial, 5000))
     assert len(text.encode()) < 3_500_000
     assert "others: lrsearch trials" in text
@@ -320,7 +410,10 @@ def test_the_band_of_rates_that_do_as_well_is_shaded_and_said(study, trial, rete
     values = [0.5, 0.96, 0.97, 0.965, 0.6]
     records = [
         trial(0, value=0.7),
-        *(trial(n, rate=r, value=v) for n, (r, v) in enumerate(zip(rates, values, strict=True), 1)),
+        *(
+            trial(n, rate=r, value=v)
+            for n, (r, v) in enumerate(zip(rates, values, strict=True), 1)
+        ),
     ]
     found = summarise(study(), [*records, *retests(3, [0.97, 0.96])])
     assert found.band is not None

@@ -12,7 +12,8 @@ RANDOM = np.random.default_rng(3)
 
 def test_a_variance_is_drawn_to_the_pool_by_four_degrees_of_freedom():
     noise = seed_noise([[1.0, 3.0, 5.0], [2.0, 2.0, 2.0], [7.0]])
-    assert noise.pooled == pytest.approx(2.0)  # of 4 and 0, each with two degrees of freedom
+    # of 4 and 0, each with two degrees of freedom
+    assert noise.pooled == pytest.approx(2.0)
     assert noise.variance(0) == pytest.approx((4 * 2.0 + 2 * 4.0) / 6)
     assert noise.variance(1) == pytest.approx((4 * 2.0 + 2 * 0.0) / 6)
     assert noise.variance(2) == pytest.approx(2.0), "one training: the pool's"
@@ -39,8 +40,14 @@ def test_a_pool_draws_each_variance_to_its_own_scale():
     sizes = [300 / 150.5, 1 / 150.5]
     assert noise.scales == pytest.approx(sizes)
     assert noise.pooled == pytest.approx((4.0 / sizes[0] + 0.01 / sizes[1]) / 2)
-    assert noise.variance(1) == pytest.approx((4 * noise.pooled * sizes[1] + 2 * 0.01) / 6)
-    assert noise.variance(1) < 0.02 < seed_noise([[1.0, 3.0, 5.0], [2.0, 2.1, 2.2]]).variance(1)
+    assert noise.variance(1) == pytest.approx(
+        (4 * noise.pooled * sizes[1] + 2 * 0.01) / 6
+    )
+    assert (
+        noise.variance(1)
+        < 0.02
+        < seed_noise([[1.0, 3.0, 5.0], [2.0, 2.1, 2.2]]).variance(1)
+    )
 
 
 def test_scales_of_which_one_is_nothing_say_nothing():
@@ -76,7 +83,9 @@ def parts(*, settings=4, trainings=3, rows=4000, own=1.0, seeds=2.0):
 def test_what_seeds_do_at_a_row_is_told_from_what_settings_do_there():
     noise = row_noise(list(parts()), rows=4000)
     assert noise.residuals == pytest.approx(4.0, rel=0.05)
-    assert 4000 * noise.difference(0, 1) == pytest.approx(2.0, rel=0.2), "the shared part cancels"
+    assert 4000 * noise.difference(0, 1) == pytest.approx(2.0, rel=0.2), (
+        "the shared part cancels"
+    )
     assert noise.own[0] == pytest.approx(25 + 1, rel=0.1)
 
 
@@ -132,10 +141,14 @@ def test_a_third_of_normal_rows_carry_the_noise_and_one_where_one_is_all():
     assert carrying_rows(yours, 0, 1) > 4, "the challenger's own loss is even"
     assert carrying_rows(yours[::-1], 0, 1) == pytest.approx(1.0, abs=0.2)
     even = [np.array([shared]), np.array([shared])]
-    assert carrying_rows(even, 0, 1) == pytest.approx(90**0.5, rel=0.02), "they do not differ"
+    assert carrying_rows(even, 0, 1) == pytest.approx(90**0.5, rel=0.02), (
+        "they do not differ"
+    )
 
 
 def test_a_variance_over_rows_is_as_sure_as_the_rows_kurtosis_lets_it_be():
-    assert rows_freedom(30.0, 90) == pytest.approx(90), "normal rows: a third of them carry it"
+    assert rows_freedom(30.0, 90) == pytest.approx(90), (
+        "normal rows: a third of them carry it"
+    )
     assert rows_freedom(1.0, 90) == pytest.approx(2.0, rel=0.02)
     assert rows_freedom(90.0, 90) == np.inf, "rows that all differ by as much"

@@ -20,7 +20,9 @@ LONG = "val_a_metric_whose_name_is_longer_than_the_axis_that_it_stands_beside_is
 
 def changed(study, *, name="digits", **facts):
     plan = study.plan
-    return replace(study, plan=replace(plan, name=name, facts=replace(plan.facts, **facts)))
+    return replace(
+        study, plan=replace(plan, name=name, facts=replace(plan.facts, **facts))
+    )
 
 
 def schedules_of(study, records, curves=None):
@@ -28,13 +30,17 @@ def schedules_of(study, records, curves=None):
 
 
 def yours_line(figure):
-    [line] = [each for each in figure.axes[0].get_lines() if "yours" in each.get_label()]
+    [line] = [
+        each for each in figure.axes[0].get_lines() if "yours" in each.get_label()
+    ]
     return line
 
 
 def curve_of(rates, value=0.9):
     return [
-        CurvePoint(epoch=place, step=45 * place, rate=rate, seconds=1.0, value=value, logs={})
+        CurvePoint(
+            epoch=place, step=45 * place, rate=rate, seconds=1.0, value=value, logs={}
+        )
         for place, rate in enumerate(rates, start=1)
     ]
 
@@ -74,7 +80,11 @@ def test_no_region_covers_a_good_rate_that_is_near_its_end(study, trial):
 
 
 @pytest.mark.parametrize(
-    "name", ["digits", "a study whose name alone is longer than a narrow picture is wide, " * 3]
+    "name",
+    [
+        "digits",
+        "a study whose name alone is longer than a narrow picture is wide, " * 3,
+    ],
 )
 def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
     shape = {"warmup": 0.123, "final": 0.0456, "decay_start": 0.789}
@@ -91,7 +101,10 @@ def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
         for each in records
     ]
     odd = changed(study(), name=name, objective=LONG)
-    answer, curves = summarise(odd, wordy), {each.id: curve_of([1e-3]) for each in wordy}
+    answer, curves = (
+        summarise(odd, wordy),
+        {each.id: curve_of([1e-3]) for each in wordy},
+    )
     for figure in (
         rates_figure(odd, wordy, answer),
         schedules_figure(odd, wordy, curves, answer),
@@ -104,13 +117,21 @@ def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
             *(text for axes in figure.axes for text in (axes.yaxis.label, *axes.texts)),
         ]
         boxes = [each.get_window_extent() for each in shown]
-        assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
-        assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
+        assert all(
+            figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes
+        )
+        assert all(
+            figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes
+        )
         top = max(axes.get_tightbbox().y1 for axes in figure.axes)
-        assert top <= figure._suptitle.get_window_extent().y0, "the title lies on a panel"
+        assert top <= figure._suptitle.get_window_extent().y0, (
+            "the title lies on a panel"
+        )
 
 
-def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show(study, records):
+def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show(
+    study, records
+):
     figure = rates_figure(study(), records, summarise(study(), records))
     assert all(panel.get_legend() is None for panel in figure.axes)
     [legend] = figure.legends
@@ -120,8 +141,14 @@ def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show
     ]  # fmt: skip
 
 
-def test_retests_are_bars_and_yours_outside_the_frame_is_no_line(study, records, retests):
-    tested = [*records, *retests(3, [0.96, 0.97, 0.98]), *retests(0, [-5.1, -5.0, -4.9])]
+def test_retests_are_bars_and_yours_outside_the_frame_is_no_line(
+    study, records, retests
+):
+    tested = [
+        *records,
+        *retests(3, [0.96, 0.97, 0.98]),
+        *retests(0, [-5.1, -5.0, -4.9]),
+    ]
     figure = rates_figure(study(), tested, summarise(study(), tested))
     [legend] = figure.legends
     shown = [each.get_text() for each in legend.get_texts()]
@@ -160,15 +187,21 @@ def test_yours_is_among_the_schedules_as_its_own_optimizer_has_it(study, records
 def test_a_callback_that_sets_yours_rate_is_seen_in_what_was_recorded(study, records):
     halved = [1e-3 * 0.5**epoch for epoch in range(20)]
     curves = {records[0].id: curve_of(halved)}
-    line = yours_line(schedules_of(changed(study(), yours_rates=(1e-3,)), records, curves))
+    line = yours_line(
+        schedules_of(changed(study(), yours_rates=(1e-3,)), records, curves)
+    )
     assert list(line.get_ydata()) == pytest.approx([0.5**epoch for epoch in range(20)])
     assert "rates at epochs' ends" in line.get_label()
 
 
 def test_a_schedule_that_was_followed_is_drawn_whole(study, records):
     falling = tuple(np.linspace(1e-3, 0, 200))
-    curves = {records[0].id: curve_of([1e-3 * (1 - epoch / 20) for epoch in range(1, 21)])}
-    line = yours_line(schedules_of(changed(study(), yours_rates=falling), records, curves))
+    curves = {
+        records[0].id: curve_of([1e-3 * (1 - epoch / 20) for epoch in range(1, 21)])
+    }
+    line = yours_line(
+        schedules_of(changed(study(), yours_rates=falling), records, curves)
+    )
     assert len(line.get_xdata()) == 200
 
 
@@ -177,9 +210,14 @@ def test_a_study_of_0_1_0_shows_yours_by_its_epochs_a_constant_one_whole_and_an_
 ):
     constant = yours_line(schedules_of(study(), records))
     assert list(constant.get_ydata()) == [1, 1]
-    cosine = changed(study(), yours=replace(study().plan.facts.yours, schedule="cosine"))
+    cosine = changed(
+        study(), yours=replace(study().plan.facts.yours, schedule="cosine")
+    )
     curves = {records[0].id: curve_of([1e-3, 5e-4])}
-    assert list(yours_line(schedules_of(cosine, records, curves)).get_xdata()) == [0.05, 0.1]
+    assert list(yours_line(schedules_of(cosine, records, curves)).get_xdata()) == [
+        0.05,
+        0.1,
+    ]
     unknown = yours_line(schedules_of(cosine, records))
     assert "not known" in unknown.get_label()
     assert not len(unknown.get_xdata())
@@ -195,7 +233,9 @@ def test_a_dollar_in_a_name_is_no_formula_in_a_picture(study, records):
     assert rates_figure(odd, records, summarise(odd, records))._repr_png_()
 
 
-def test_the_pictures_of_the_best_trials_begin_with_the_answers_best(study, records, retests):
+def test_the_pictures_of_the_best_trials_begin_with_the_answers_best(
+    study, records, retests
+):
     tested = [*records, *retests(3, [None]), *retests(6, [0.9])]
     assert (
         schedules_of(study(), tested)
@@ -216,7 +256,8 @@ def test_two_equal_schedules_can_both_be_seen(study, records):
 def test_the_best_after_k_trials_falls_where_a_trial_improved_it(study, trial):
     values = [0.5, 0.7, 0.6, None, 0.9]
     records = [
-        trial(number, value=value, finished_at=float(number)) for number, value in enumerate(values)
+        trial(number, value=value, finished_at=float(number))
+        for number, value in enumerate(values)
     ]
     [panel] = progress_figure(study(), records, summarise(study(), records)).axes
     best = panel.get_lines()[0]
@@ -246,6 +287,9 @@ def test_a_study_without_values_has_neither_and_its_other_pictures_are_written(
 def test_an_svg_is_the_same_every_time_it_is_drawn(study, records, tmp_path):
     answer = summarise(study(), records)
     first, second = (
-        write_plots(study(), records, {}, answer, folder=tmp_path / name) for name in "ab"
+        write_plots(study(), records, {}, answer, folder=tmp_path / name)
+        for name in "ab"
     )
-    assert [each.read_bytes() for each in first] == [each.read_bytes() for each in second]
+    assert [each.read_bytes() for each in first] == [
+        each.read_bytes() for each in second
+    ]

@@ -16,7 +16,9 @@ UP = Direction.MAXIMIZE
 def searched(trial):
     """Yours at 0.95, and nine settings at 0.96 to 0.968, the last one best."""
     rates = [1e-3 * (number + 1) for number in range(9)]
-    others = [trial(n + 1, "adam", rate, 0.96 + n / 1000) for n, rate in enumerate(rates)]
+    others = [
+        trial(n + 1, "adam", rate, 0.96 + n / 1000) for n, rate in enumerate(rates)
+    ]
     return [trial(0, value=0.95), *others]
 
 
@@ -38,17 +40,23 @@ def test_the_best_five_and_yours_are_retested_once(searched, upcoming):
     assert of(upcoming(searched, left=2)) == "9/0 8/0"
 
 
-def test_then_the_leader_the_nearest_and_yours_go_on_on_the_same_seeds(searched, upcoming, retests):
+def test_then_the_leader_the_nearest_and_yours_go_on_on_the_same_seeds(
+    searched, upcoming, retests
+):
     values = {9: [0.960], 8: [0.966], 7: [0.965], 6: [0.95], 5: [0.94], 0: [0.93]}
     records = [*searched, *(r for n, v in values.items() for r in retests(n, v))]
     assert of(upcoming(records)) == "8/1 7/1 0/1"
     assert of(upcoming(records, left=1)) == "8/1"
     # 9 has had three seeds, the new leader one: it catches up first
     more = [each for each in records if each.parent != 9]
-    assert of(upcoming([*more, *retests(9, [0.9655, 0.94, 0.992])])) == "8/1 0/1 8/2 0/2"
+    assert (
+        of(upcoming([*more, *retests(9, [0.9655, 0.94, 0.992])])) == "8/1 0/1 8/2 0/2"
+    )
 
 
-def test_it_ends_where_the_best_is_told_apart_from_every_other(searched, upcoming, retests):
+def test_it_ends_where_the_best_is_told_apart_from_every_other(
+    searched, upcoming, retests
+):
     good = [0.9, 0.9001, 0.8999, 0.9]
     records = [*searched, *retests(9, good)]
     for number in (8, 7, 6, 5, 0):
@@ -84,7 +92,9 @@ def test_copies_of_one_training_and_settings_that_lost_a_seed_do_not_race(
     lossy = [*searched, *retests(9, [0.9, 0.91]), *retests(8, [0.99, None])]
     for number in (7, 6, 5, 0):
         lossy += retests(number, [0.8, 0.82])
-    assert of(upcoming(lossy)) == "4/0", "the next best takes the place of the one that diverged"
+    assert of(upcoming(lossy)) == "4/0", (
+        "the next best takes the place of the one that diverged"
+    )
     assert upcoming([*lossy, *retests(4, [0.8, 0.82])]) == ()
     failed = [
         replace(each, state=TrialState.FAILED, value=None)
@@ -94,7 +104,9 @@ def test_copies_of_one_training_and_settings_that_lost_a_seed_do_not_race(
     assert upcoming([*searched, *failed]) == ()
 
 
-def test_a_race_spends_its_retests_on_those_that_are_near_each_other(searched, upcoming, retests):
+def test_a_race_spends_its_retests_on_those_that_are_near_each_other(
+    searched, upcoming, retests
+):
     """Two settings differ by half a deviation, the others by three: the two get most retests."""
     truth = {9: 0.500, 8: 0.495, 7: 0.47, 6: 0.47, 5: 0.47, 0: 0.47}
     drawn = random.Random(1)

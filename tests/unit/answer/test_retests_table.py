@@ -53,8 +53,17 @@ def test_retests_on_folds_stand_in_a_column_per_fold_and_count_where_yours_was_b
     folded, trial, retests
 ):
     records = [trial(0, value=59.0), trial(1, rate=0.063, value=41.0)]
-    table, mine, yours = rows_of(folded, [*records, *retests(0, YOURS), *retests(1, BEST)])
-    assert table[3:] == ["beats yours on", "fold 0", "fold 1", "fold 2", "fold 3", "fold 4"]
+    table, mine, yours = rows_of(
+        folded, [*records, *retests(0, YOURS), *retests(1, BEST)]
+    )
+    assert table[3:] == [
+        "beats yours on",
+        "fold 0",
+        "fold 1",
+        "fold 2",
+        "fold 3",
+        "fold 4",
+    ]
     assert mine[0].startswith("best, trial 1 adam 6.3e-2")
     assert mine[1] == "49 \u00b1 13"
     assert mine[3:] == ["4 of 5", "41.00", "42.00", "72.00", "44.00", "45.00"]
@@ -62,7 +71,9 @@ def test_retests_on_folds_stand_in_a_column_per_fold_and_count_where_yours_was_b
     assert yours[3] == "-"
 
 
-def test_a_fold_without_a_value_says_why_and_does_not_count_against_yours(folded, trial, retests):
+def test_a_fold_without_a_value_says_why_and_does_not_count_against_yours(
+    folded, trial, retests
+):
     records = [trial(0, value=59.0), trial(1, rate=0.063, value=41.0)]
     mine = retests(1, [41.0, None, 42.0, 44.0, 45.0])
     mine[3] = replace(mine[3], state=TrialState.RUNNING, value=None)
@@ -75,7 +86,11 @@ def test_a_fold_without_a_value_says_why_and_does_not_count_against_yours(folded
 def test_without_folds_a_column_is_a_seed_and_nothing_is_counted_against_yours(
     study, records, retests
 ):
-    everything = [*records, *retests(0, [0.94, 0.95, 0.96]), *retests(3, [0.96, 0.97, 0.98])]
+    everything = [
+        *records,
+        *retests(0, [0.94, 0.95, 0.96]),
+        *retests(3, [0.96, 0.97, 0.98]),
+    ]
     table, *lines = rows_of(study(), everything)
     assert table[3:] == ["seed 1", "seed 2", "seed 3"]
     assert [line[3:] for line in lines] == [
@@ -86,7 +101,8 @@ def test_without_folds_a_column_is_a_seed_and_nothing_is_counted_against_yours(
 
 def test_retests_that_have_all_to_come_have_a_line(study, records, retests):
     waiting = [
-        replace(each, state=TrialState.WAITING, value=None) for each in retests(3, [0.9] * 2)
+        replace(each, state=TrialState.WAITING, value=None)
+        for each in retests(3, [0.9] * 2)
     ]
     _, line = rows_of(study(), [*records, *waiting])
     assert line[1:] == ["-", "-", "waiting", "waiting"]
@@ -98,9 +114,15 @@ def test_a_value_has_two_figures_of_its_spread_and_the_head_says_what_they_are(
     records = [trial(0, value=59.0), trial(1, rate=0.063, value=41.0)]
     everything = [*records, *retests(0, YOURS), *retests(1, BEST)]
     answer = summarise(folded, everything)
-    assert "val_mae 49 \u00b1 13 (5 folds), yours 59.2 \u00b1 7.3 (5 folds)" in headline(answer)
+    assert (
+        "val_mae 49 \u00b1 13 (5 folds), yours 59.2 \u00b1 7.3 (5 folds)"
+        in headline(answer)
+    )
     text = join(head(folded, everything, answer))
-    assert "val_mae: lower is better. After \u00b1: the standard deviation over the folds." in text
+    assert (
+        "val_mae: lower is better. After \u00b1: the standard deviation over the folds."
+        in text
+    )
     assert 'class="verdict open"' in text, "undecided"
 
 
@@ -116,7 +138,9 @@ def test_a_few_trials_that_hardly_trained_do_not_press_the_good_ones_into_one_li
     assert sorted([abs(low), abs(high)]) == [40.0, 40.0 + 3 * 4.5]
 
 
-def test_the_legend_of_rates_names_what_the_figure_shows_and_nothing_else(study, trial, records):
+def test_the_legend_of_rates_names_what_the_figure_shows_and_nothing_else(
+    study, trial, records
+):
     def legend(found):
         text = rates_figure(study(), found, summarise(study(), found))
         return re.sub("<[^>]*>", " ", text.rsplit('class="legend"', 1)[1])

@@ -42,7 +42,10 @@ def test_the_best_of_three_equals_is_flattered_by_the_best_of_three_means():
 
 
 def test_rows_stay_when_seeds_change_so_that_forty_equals_are_flattered_more():
-    seeds_alone, with_rows = flattery(race([0.0] * 40)), flattery(race([0.0] * 40, rows=1.0))
+    seeds_alone, with_rows = (
+        flattery(race([0.0] * 40)),
+        flattery(race([0.0] * 40, rows=1.0)),
+    )
     assert seeds_alone < 0.55
     assert with_rows > 1.5
 
@@ -51,7 +54,9 @@ def test_a_leader_that_was_raced_is_hardly_flattered_by_the_luck_of_the_others_o
     raced = race([0.0] * 5, finalists=5)
     once = replace(raced, seeds=np.ones(5, dtype=int))
     first = np.where(np.arange(5) == 0, 25, 1)
-    assert flattery(once) == pytest.approx(1.163, abs=0.05), "the best of five single trainings"
+    assert flattery(once) == pytest.approx(1.163, abs=0.05), (
+        "the best of five single trainings"
+    )
     assert flattery(replace(raced, seeds=first)) < 0.5
 
 
@@ -70,7 +75,9 @@ def test_the_best_single_training_of_forty_is_flattered_by_the_best_of_forty():
 def test_costs_whose_spread_is_noise_are_drawn_together_and_an_outlier_keeps_its_lead():
     noisy = np.random.default_rng(1).normal(size=40)
     centres = true_costs(race(noisy)).round(9)
-    assert np.unique(centres).size < 30, "whoever lies within the noise of the mean is there"
+    assert np.unique(centres).size < 30, (
+        "whoever lies within the noise of the mean is there"
+    )
     assert centres.min() > noisy.min() + 0.4
     lone = true_costs(race([-6.0, *noisy], finalists=1))
     assert lone[0] < -5.4
@@ -93,18 +100,23 @@ def test_what_seeds_do_row_by_row_is_the_least_that_a_training_varies():
 
 def test_draws_that_chose_another_kind_of_setting_count_little():
     lone = choose_anew(race([-3.0, *[0.0] * 39], finalists=3))
-    assert -lone.mean(lone.finalists[:, 0]) < 0.1, "hardly flattered, and often not chosen anew"
+    assert -lone.mean(lone.finalists[:, 0]) < 0.1, (
+        "hardly flattered, and often not chosen anew"
+    )
     assert lone.weights.sum() == pytest.approx(1.0)
 
 
 def test_a_covariance_of_rows_that_few_rows_tell_of_widens_the_misses():
     one = race([0.0] * 3, rows=4.0, variance=0.01)
     sure, unsure = choose_anew(one), choose_anew(replace(one, rows_df=4.0))
-    assert unsure.yours.std() == pytest.approx(2.0 * 2**0.5, rel=0.1), "t with 4 df: sd of sqrt(2)"
+    assert unsure.yours.std() == pytest.approx(2.0 * 2**0.5, rel=0.1), (
+        "t with 4 df: sd of sqrt(2)"
+    )
     assert sure.yours.std() == pytest.approx(2.0, rel=0.05)
 
 
 def test_where_every_draw_chose_a_setting_far_off_the_nearest_count():
     near = race([0.0, 500.0, 600.0], finalists=1, variance=1e-2)
-    far = replace(near, retested=np.array([800.0, np.nan, np.nan]))  # the search promised 0
+    # the search promised 0
+    far = replace(near, retested=np.array([800.0, np.nan, np.nan]))
     assert choose_anew(far).weights.sum() == pytest.approx(1.0)

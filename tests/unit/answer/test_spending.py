@@ -24,7 +24,12 @@ def test_trainings_epochs_and_device_time_are_added_up(trial):
         trial(2, attempt=0),
     ]
     spent = spent_on(records, [attempt(1, 0.0, 3600.0), attempt(2, 0.0, 1800.0)])
-    assert (spent.trainings, spent.epochs, spent.device_seconds, spent.repeated_epochs) == (
+    assert (
+        spent.trainings,
+        spent.epochs,
+        spent.device_seconds,
+        spent.repeated_epochs,
+    ) == (
         2,
         27,
         5400.0,
@@ -57,7 +62,10 @@ def test_what_came_after_the_checkpoint_that_the_next_attempt_took_is_repeated()
 
 
 def test_an_attempt_that_runs_counts_up_to_the_latest_end():
-    assert spent_on([], [attempt(1, 0.0, None), attempt(2, 0.0, 10.0)]).device_seconds == 20.0
+    assert (
+        spent_on([], [attempt(1, 0.0, None), attempt(2, 0.0, 10.0)]).device_seconds
+        == 20.0
+    )
 
 
 def test_a_study_that_was_never_interrupted_repeated_nothing(trial):

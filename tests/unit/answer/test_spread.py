@@ -35,4 +35,7 @@ def test_an_interval_stays_within_the_bounds_of_its_objective():
     apart = {"values": (0.9, 0.99, 0.98), "seeds": (1, 2, 3)}
     assert Retested(**apart).interval[1] > 1
     assert Retested(**apart, bounds=(0.0, 1.0)).interval[1] == 1.0
-    assert Retested(values=(0.01, 0.2), seeds=(1, 2), bounds=(0.0, None)).interval[0] == 0.0
+    assert (
+        Retested(values=(0.01, 0.2), seeds=(1, 2), bounds=(0.0, None)).interval[0]
+        == 0.0
+    )

@@ -33,9 +33,13 @@ class World:
     Yours costs 1 on average, the best setting `gain` less, the others `others` more.
     """
 
-    def __init__(self, trial, *, gain=0.0, others=0.3, own=0.0, seeds=0.02, test_gain=None):
+    def __init__(
+        self, trial, *, gain=0.0, others=0.3, own=0.0, seeds=0.02, test_gain=None
+    ):
         self.trial, self.random = trial, np.random.default_rng(5)
-        self.rows = {"validation": 90} | ({"test": 120} if test_gain is not None else {})
+        self.rows = {"validation": 90} | (
+            {"test": 120} if test_gain is not None else {}
+        )
         self.costs = {0: 1.0, 1: 1.0 - gain} | dict.fromkeys(range(2, 13), 1.0 + others)
         self.test_shift = 0.0 if test_gain is None else gain - test_gain
         self.shared = {name: self.centred(n) for name, n in self.rows.items()}
@@ -71,7 +75,9 @@ class World:
     def records(self, seeds=SEEDS):
         search = [self.train(number) for number in self.costs]
         retests = [
-            self.train(900 + 10 * parent + n, kind=Kind.RETEST, parent=parent, repeat=n, seed=n)
+            self.train(
+                900 + 10 * parent + n, kind=Kind.RETEST, parent=parent, repeat=n, seed=n
+            )
             for parent in (0, 1, 2, 3)
             for n in range(seeds)
         ]
@@ -140,13 +146,17 @@ def test_a_gain_on_rows_of_which_a_few_carry_the_loss_is_undecided_and_more_rows
     assert answer.next.rows >= 450, "five times 90, where one row carries it"
 
 
-def test_a_gain_that_all_rows_show_is_better_although_a_few_carry_the_loss(world, judged):
+def test_a_gain_that_all_rows_show_is_better_although_a_few_carry_the_loss(
+    world, judged
+):
     made = world(gain=0.3, own=0.1, seeds=0.002)
     made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
     assert judged(made).verdict.decision is Decision.BETTER
 
 
-def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(world, judged):
+def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(
+    world, judged
+):
     made = world(gain=0.5, seeds=0.002)
     made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
     made.own[1]["validation"] = 0.02 * (np.arange(90) == 7) - 0.02 / 90
@@ -158,10 +168,15 @@ def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(world,
 
 def test_why_there_are_no_rows_is_said(world, study):
     records = world(gain=0.3).records()
-    records[1] = replace(records[1], notes=("no row scores: val_auc is no mean over rows",))
+    records[1] = replace(
+        records[1], notes=("no row scores: val_auc is no mean over rows",)
+    )
     answer = summarise(study(DOWN), records)
     assert "(val_auc is no mean over rows)" in verdict_text(answer.verdict)
-    assert answer.to_json()["verdict"]["rows_not_counted"] == "val_auc is no mean over rows"
+    assert (
+        answer.to_json()["verdict"]["rows_not_counted"]
+        == "val_auc is no mean over rows"
+    )
 
 
 def test_a_gain_that_can_only_be_smaller_than_the_margin_is_as_good(world, judged):
@@ -204,7 +219,9 @@ def test_a_test_split_that_says_the_opposite_is_the_first_sentence_and_takes_the
     assert answer.verdict.contradicted
     assert answer.verdict.decision is not Decision.BETTER
     first, *_ = answer_text(answer).split(". ")
-    assert first.startswith("The test split contradicts the validation: there trial 1 is 0.")
+    assert first.startswith(
+        "The test split contradicts the validation: there trial 1 is 0."
+    )
     assert "12 trainings looked at it" in answer_text(answer)
     assert answer.to_json()["verdict"]["test_looks"] == 12
 
@@ -215,7 +232,11 @@ def test_a_real_study_of_few_rows_whose_test_split_said_the_opposite_says_so_fir
     """Retests of a regression with 90 validation and 92 test rows, as they were measured."""
     validation = {0: [0.451, 0.471, 0.464], 1: [0.4145, 0.4177, 0.4203]}
     test = {0: [0.450, 0.456, 0.468], 1: [0.466, 0.482, 0.475]}
-    records = [trial(0, value=0.462), trial(1, "adam", 2e-3, 0.416), trial(2, "adam", 1e-3, 0.47)]
+    records = [
+        trial(0, value=0.462),
+        trial(1, "adam", 2e-3, 0.416),
+        trial(2, "adam", 1e-3, 0.47),
+    ]
     for number, values in validation.items():
         logs = ({"loss": value, "test_accuracy": value} for value in test[number])
         again = zip(retests(number, values), logs, strict=True)
@@ -236,7 +257,9 @@ def test_a_gain_that_the_test_split_does_not_show_at_all_contradicts_too(world, 
     assert abs(answer.verdict.test.measured) < answer.verdict.margin
     assert answer_text(answer).startswith("The test split contradicts the validation: ")
     small = judged(world(gain=0.005, seeds=0.001, test_gain=-0.002))
-    assert not small.verdict.contradicted, "below the margin there is nothing to contradict"
+    assert not small.verdict.contradicted, (
+        "below the margin there is nothing to contradict"
+    )
 
 
 def test_the_test_split_decides_and_chooses_nothing(world, judged):
@@ -264,7 +287,9 @@ def test_rows_of_another_digest_are_not_paired(world, study):
 def test_settings_may_have_different_numbers_of_seeds(world, study):
     made = world(gain=0.3, own=0.1)
     records = [
-        each for each in made.records(6) if each.parent in (None, 1, 0) or (each.repeat or 0) < 2
+        each
+        for each in made.records(6)
+        if each.parent in (None, 1, 0) or (each.repeat or 0) < 2
     ]
     verdict = summarise(study(DOWN), records, scores=made.scores).verdict
     assert verdict.decision is Decision.BETTER
@@ -277,7 +302,9 @@ def test_the_same_study_upside_down_has_the_same_verdict(world, study):
     down = summarise(study(DOWN), records, scores=made.scores).verdict
     turned = [replace(each, value=-each.value) for each in records]
     scores = {
-        trial: {name: replace(each, values=-each.values) for name, each in splits.items()}
+        trial: {
+            name: replace(each, values=-each.values) for name, each in splits.items()
+        }
         for trial, splits in made.scores.items()
     }
     up = summarise(study(Direction.MAXIMIZE), turned, scores=scores).verdict
@@ -296,7 +323,10 @@ def test_before_the_retests_nothing_is_decided_and_the_next_step_is_to_wait_or_t
     assert answer.verdict.decision is Decision.UNDECIDED
     assert answer.next.action == "wait"
     waited = replace(study(DOWN), trials=len(search))
-    assert summarise(waited, search).next.text == "lrsearch retest digits --seeds 3 tells more."
+    assert (
+        summarise(waited, search).next.text
+        == "lrsearch retest digits --seeds 3 tells more."
+    )
 
 
 def test_where_yours_has_no_value_there_is_no_verdict(study, trial):
@@ -309,8 +339,12 @@ def test_where_yours_has_no_value_there_is_no_verdict(study, trial):
 def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     answer = judged(world(gain=0.0, others=0.0, own=0.5))
     best, expected = answer.best, answer.verdict.expected
-    assert expected[best.trial].value > best.value, "lower is better: the best was flattered"
-    assert expected[0].value == pytest.approx(answer.yours.value, abs=0.02), "yours was not chosen"
+    assert expected[best.trial].value > best.value, (
+        "lower is better: the best was flattered"
+    )
+    assert expected[0].value == pytest.approx(answer.yours.value, abs=0.02), (
+        "yours was not chosen"
+    )
     low, high = expected[best.trial].interval
     assert low < expected[best.trial].value < high
     [row] = [each for each in answer.by_optimizer if each.best is not None]
@@ -318,10 +352,15 @@ def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     assert "expect " in answer_text(answer)
 
 
-def test_what_is_expected_of_a_bounded_objective_stays_within_its_bounds(study, trial, retests):
+def test_what_is_expected_of_a_bounded_objective_stays_within_its_bounds(
+    study, trial, retests
+):
     search = [trial(n, "adam", 1e-3 * (n + 1), 0.99 + n / 1000) for n in range(10)]
     found = {0: [0.97, 0.99, 0.999], 9: [0.999, 0.99, 1.0], 8: [0.985, 0.999, 0.998]}
-    records = [*search, *(each for n, values in found.items() for each in retests(n, values))]
+    records = [
+        *search,
+        *(each for n, values in found.items() for each in retests(n, values)),
+    ]
     free = study()
     facts = replace(free.facts, bounds=(0.0, 1.0))
     bounded = replace(free, plan=replace(free.plan, facts=facts))
@@ -338,7 +377,10 @@ def test_a_single_training_is_expected_within_the_bounds_and_a_value_beyond_them
 ):
     search = [trial(n, "adam", 1e-3 * (n + 1), 0.01 * (n + 1)) for n in range(10)]
     found = {0: [0.01, 0.5, 0.9], 9: [0.02, 0.001, 0.4], 8: [0.03, 0.5, 0.001]}
-    records = [*search, *(each for n, values in found.items() for each in retests(n, values))]
+    records = [
+        *search,
+        *(each for n, values in found.items() for each in retests(n, values)),
+    ]
     free = study(DOWN)
     facts = replace(free.facts, bounds=(0.0, None))
     bounded = replace(free, plan=replace(free.plan, facts=facts))
@@ -352,9 +394,14 @@ def test_a_single_training_is_expected_within_the_bounds_and_a_value_beyond_them
 def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):
     search = [trial(n, "adam", 1e-3 * (n + 1), 0.6 + n / 100) for n in range(12)]
     close = {0: [0.4, 0.8], 1: [0.31, 0.34], 2: [0.33, 0.43], 3: [0.38, 0.4]}
-    records = [*search, *(each for n, found in close.items() for each in retests(n, found))]
+    records = [
+        *search,
+        *(each for n, found in close.items() for each in retests(n, found)),
+    ]
     answer = summarise(study(DOWN), records)
-    expected = [answer.verdict.expected[each.trial].value for each in answer.retested[:3]]
+    expected = [
+        answer.verdict.expected[each.trial].value for each in answer.retested[:3]
+    ]
     assert expected == sorted(expected)
     low, high = answer.verdict.expected[answer.retested[2].trial].interval
     assert low < expected[2] < high
@@ -389,8 +436,12 @@ def test_the_json_has_a_stable_schema(world, judged, study):
 def test_settings_are_told_apart_by_the_variances_that_the_verdict_has(world, study):
     made = world(gain=0.3)
     records = made.records()
-    for each in records:  # what a seed does row by row: to trial 3 ten times as much as to others
-        kept, size = made.scores[each.id]["validation"], 1.0 if each.parent == 3 else 0.1
+    # what a seed does row by row: to trial 3 ten times as much as to others
+    for each in records:
+        kept, size = (
+            made.scores[each.id]["validation"],
+            1.0 if each.parent == 3 else 0.1,
+        )
         noisy = (kept.values + size * made.centred(len(kept.values))).astype("float32")
         made.scores[each.id] = {"validation": replace(kept, values=noisy)}
     board = build_leaderboard(study(DOWN).facts, records)
@@ -413,10 +464,15 @@ def test_values_that_never_vary_are_told_apart(study, trial, retests):
         *retests(1, [0.9] * 3),
     ]
     leaderboard = build_leaderboard(study().facts, records)
-    assert give_verdict(leaderboard, records, Direction.MAXIMIZE).decision is Decision.BETTER
+    assert (
+        give_verdict(leaderboard, records, Direction.MAXIMIZE).decision
+        is Decision.BETTER
+    )
 
 
-@pytest.mark.parametrize(("text", "size"), [("1%", 0.005), ("0.002", 0.002), ("0", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("1%", 0.005), ("0.002", 0.002), ("0", 0.0)]
+)
 def test_a_margin_is_a_part_of_yours_or_a_difference(text, size):
     assert read_margin(text).of(-0.5) == pytest.approx(size)
 
@@ -440,17 +496,30 @@ def gain_of(value, *, seeds, rows_variance, rows):
 
 def test_seeds_and_rows_that_are_needed_bring_the_standard_error_to_a_part_of_the_gain():
     # the error that is allowed is 2.8 / 2.8 = 1: a variance of 1 in all
-    assert needed(gain_of(2.8, seeds=9.0, rows_variance=0.1, rows=90), 0.0, have=3) == (10, None)
+    assert needed(gain_of(2.8, seeds=9.0, rows_variance=0.1, rows=90), 0.0, have=3) == (
+        10,
+        None,
+    )
     # 0.5 for the seeds, 0.5 for the rows: four times as many of these
-    assert needed(gain_of(2.8, seeds=9.0, rows_variance=2.0, rows=90), 0.0, have=3) == (18, 360)
-    assert needed(gain_of(2.8, seeds=900.0, rows_variance=0.0, rows=None), 0.0, have=3) == (
+    assert needed(gain_of(2.8, seeds=9.0, rows_variance=2.0, rows=90), 0.0, have=3) == (
+        18,
+        360,
+    )
+    assert needed(
+        gain_of(2.8, seeds=900.0, rows_variance=0.0, rows=None), 0.0, have=3
+    ) == (
         None,
         None,
     )
-    assert needed(gain_of(0.0, seeds=9.0, rows_variance=0.0, rows=90), 0.0, have=3) == (None, None)
+    assert needed(gain_of(0.0, seeds=9.0, rows_variance=0.0, rows=90), 0.0, have=3) == (
+        None,
+        None,
+    )
 
 
 def test_an_expected_loss_is_told_as_a_loss_and_not_as_a_negative_gain(world, judged):
     text = verdict_text(judged(world(gain=-0.01, seeds=0.02)).verdict)
-    assert re.search(r"trial 1 loses 0\.\d+ \(from a loss of 0\.\d+ to a gain of 0\.\d+\) on", text)
+    assert re.search(
+        r"trial 1 loses 0\.\d+ \(from a loss of 0\.\d+ to a gain of 0\.\d+\) on", text
+    )
     assert "gains -" not in text

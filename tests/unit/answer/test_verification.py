@@ -10,7 +10,9 @@ def numbers(study, records, number):
     return [each.number for each in choose_repetitions(study(), records, number)]
 
 
-def test_the_best_and_yours_come_first_then_others_over_the_whole_ranking(study, records):
+def test_the_best_and_yours_come_first_then_others_over_the_whole_ranking(
+    study, records
+):
     assert numbers(study, records, 1) == [3]
     assert numbers(study, records, 2) == [3, 0]
     # of 4, 6, 2, 1, best first
@@ -18,14 +20,19 @@ def test_the_best_and_yours_come_first_then_others_over_the_whole_ranking(study,
     assert numbers(study, records, 3) == [3, 0, 4]
 
 
-def test_diverged_trials_come_last_and_those_without_a_seed_never(study, records, trial):
+def test_diverged_trials_come_last_and_those_without_a_seed_never(
+    study, records, trial
+):
     assert numbers(study, records, 99) == [3, 0, 4, 6, 2, 1, 5]
     assert numbers(study, [trial(1, value=0.5, seed=None)], 3) == []
 
 
 def verdict(record, *, tolerance=0.01, **again):
     outcome = Outcome(
-        trial_id=record.id, attempt=1, engine="graph", **({"status": Status.COMPLETE} | again)
+        trial_id=record.id,
+        attempt=1,
+        engine="graph",
+        **({"status": Status.COMPLETE} | again),
     )
     [found] = compare_repetitions([(record, outcome)], tolerance=tolerance)
     return found.verdict

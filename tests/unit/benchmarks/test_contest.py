@@ -11,7 +11,9 @@ CONTEST = Path(__file__).parents[3] / "benchmarks" / "contest"
 
 
 def loaded(name):
-    spec = importlib.util.spec_from_file_location(f"contest_{name}", CONTEST / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"contest_{name}", CONTEST / f"{name}.py"
+    )
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -41,13 +43,16 @@ def test_each_ten_settings_have_every_optimizer_twice_and_no_rate_above_its_refe
         names = [each.optimizer for each in settings.points(30)[begin : begin + 10]]
         assert sorted(names) == sorted(2 * list(settings.REFERENCE))
     assert all(
-        each.learning_rate <= settings.REFERENCE[each.optimizer] for each in settings.points(100)
+        each.learning_rate <= settings.REFERENCE[each.optimizer]
+        for each in settings.points(100)
     )
 
 
 def test_a_further_trial_and_the_start_up_come_from_the_two_lengths_of_each_round():
     runs = [
-        run("peer a", place, count, 7 + place * count) for place in (1, 2, 3) for count in (2, 10)
+        run("peer a", place, count, 7 + place * count)
+        for place in (1, 2, 3)
+        for count in (2, 10)
     ]
     found = tables.figures(runs, "peer a", (2, 10), flops=4e9, rates={"peak": 1e11})
     assert (found["further"], found["start-up"], found["whole"]) == (2.0, 7.0, 27.0)
@@ -56,7 +61,9 @@ def test_a_further_trial_and_the_start_up_come_from_the_two_lengths_of_each_roun
 
 def test_a_round_with_a_problem_is_not_counted_and_said():
     runs = [
-        run("peer a", place, count, 10 * place + count) for place in (1, 2) for count in (2, 10)
+        run("peer a", place, count, 10 * place + count)
+        for place in (1, 2)
+        for count in (2, 10)
     ]
     runs[-1]["problems"] = ["9 trials where 10 were asked"]
     found = tables.figures(runs, "peer a", (2, 10), flops=1.0, rates={})

@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
 from replaying.division import Division, pick_of, retested
 
-# places 0 (yours) to 5; 3 leads, the median is 4.0, so that half of the way to it is 2.5
+# places 0 (yours) to 5; 3 leads, the median is 4.0, so that half of the way to it is
+# 2.5
 LOSSES = np.array([2.4, 6.0, 5.0, 1.0, 3.0, np.inf, 4.0])
 PLACES = [0, 1, 2, 3, 4, 5, 6]
 LOSSES[6] = 5.5
@@ -37,5 +38,8 @@ def test_the_best_mean_of_retests_is_picked_and_without_retests_the_best_value()
     again[3] = 9.0  # the leader was lucky
     pair = Division(references=3, retests=2, who="pair")
     assert pick_of(pair, PLACES, LOSSES, again, both=False) == 0
-    assert pick_of(Division(references=3, retests=0), PLACES, LOSSES, again, both=False) == 3
+    assert (
+        pick_of(Division(references=3, retests=0), PLACES, LOSSES, again, both=False)
+        == 3
+    )
     assert pick_of(pair, [5], LOSSES, again, both=False) is None

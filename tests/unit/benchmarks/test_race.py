@@ -52,8 +52,20 @@ def test_the_peers_search_the_default_optimizers_shapes_and_ranges():
 
 
 def record(contender, seed, losses, **changes):
-    known = {"task": "mlp", "contender": contender, "seed": seed, "runs": 12, "judge": 2}
-    known |= {"losses": losses, "epochs": 72, "trials": 13, "seconds": 40.0, "cpu": 30.0}
+    known = {
+        "task": "mlp",
+        "contender": contender,
+        "seed": seed,
+        "runs": 12,
+        "judge": 2,
+    }
+    known |= {
+        "losses": losses,
+        "epochs": 72,
+        "trials": 13,
+        "seconds": 40.0,
+        "cpu": 30.0,
+    }
     return known | changes
 
 
@@ -65,7 +77,9 @@ def test_the_table_pairs_seeds_and_names_what_was_paid():
         record("lrsearch none", 1, [0.5, 0.5]),
     ]
     ours, theirs = report(records).splitlines()[-2:]
-    assert ours == ("| lrsearch none | 2 | 0.4500 ±0.0500 | 12.5% | - | 12.0 | 13 | 40 | 30 |")
+    assert ours == (
+        "| lrsearch none | 2 | 0.4500 ±0.0500 | 12.5% | - | 12.0 | 13 | 40 | 30 |"
+    )
     assert theirs == (
         "| optuna | 2 | 0.6000 ±0.1000 | 50.0% | +0.1500 ±0.0500 | 13.0 | 13 | 40 | 30 |"
     )
@@ -79,7 +93,9 @@ def test_a_line_that_was_cut_off_is_no_finished_study(tmp_path):
 
 
 def test_contenders_take_turns_within_a_seed_so_that_all_have_as_many():
-    given = Namespace(tasks=["cnn"], seeds=2, contenders=["optuna", "lrsearch none"], runs=12)
+    given = Namespace(
+        tasks=["cnn"], seeds=2, contenders=["optuna", "lrsearch none"], runs=12
+    )
     given = Namespace(**vars(given), judge=3, peers_python="python", timeout=1.0)
     order = [(each.seed, each.contender) for each in schedule(given)]
     assert order == [

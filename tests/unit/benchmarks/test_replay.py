@@ -19,7 +19,9 @@ from lrsearch.budget import REFERENCES
 from lrsearch.values import Direction, Setting, TrialState
 
 RATES = np.geomspace(1e-5, 1e-1, 40)
-SPACE = SearchSpace(optimizers=("adam",), schedules=("constant",), warmup=0.0, final=0.0)
+SPACE = SearchSpace(
+    optimizers=("adam",), schedules=("constant",), warmup=0.0, final=0.0
+)
 
 
 def setting(rate, optimizer="adam"):
@@ -111,7 +113,10 @@ def test_a_retested_setting_is_believed_more_than_its_neighbours():
     values[lucky] = values.min() - 1
     retests[lucky] = table.values[lucky]
     told = Table(
-        **{name: getattr(table, name) for name in ("name", "direction", "steps_per_epoch")},
+        **{
+            name: getattr(table, name)
+            for name in ("name", "direction", "steps_per_epoch")
+        },
         settings=table.settings,
         curves=table.curves,
         values=values,
@@ -152,7 +157,9 @@ def test_each_budget_begins_with_the_references_of_a_search_of_so_many_trials():
 def test_budgets_that_begin_alike_are_one_search():
     policy, budgets = Policy(sampler="random"), (5, 20, 30)
     together = replay(bowl(), SPACE, policy, seeds=(3,), budgets=budgets)
-    alone = [replay(bowl(), SPACE, policy, seeds=(3,), budgets=(each,)) for each in budgets]
+    alone = [
+        replay(bowl(), SPACE, policy, seeds=(3,), budgets=(each,)) for each in budgets
+    ]
     assert together.regrets[0].tolist() == [each.regrets[0, 0] for each in alone]
 
 
@@ -160,7 +167,11 @@ def test_a_repeat_sees_the_kept_share_of_the_table_and_each_seed_another():
     found = []
     for seed in (0, 1, 0):
         kept = Search(
-            table=bowl(), space=SPACE, policy=Policy(sampler="random"), seed=seed, keep=0.5
+            table=bowl(),
+            space=SPACE,
+            policy=Policy(sampler="random"),
+            seed=seed,
+            keep=0.5,
         )
         found.append({each.place for each in kept.run(budget=40, first=())})
     assert found[0] == found[2] != found[1]

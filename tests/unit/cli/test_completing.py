@@ -27,7 +27,9 @@ def world(tmp_path_factory):
     study = ledger.create_study(plan(trials=12, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
     ledger.create_study(plan(name="my own study"))
-    ledger.create_study(plan(name=LONG, study_file="studies/in/a/folder/of/many/studies.py"))
+    ledger.create_study(
+        plan(name=LONG, study_file="studies/in/a/folder/of/many/studies.py")
+    )
     ledger.close()
     program = tmp_path / "lrsearch"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lrsearch "$@"\n')
@@ -37,7 +39,10 @@ def world(tmp_path_factory):
         for name, value in os.environ.items()
         if not name.startswith(("LRSEARCH", "COLUMNS"))
     }
-    return tmp_path, kept | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TERM": "xterm"}
+    return tmp_path, kept | {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "TERM": "xterm",
+    }
 
 
 def completed(world, line):
@@ -83,7 +88,9 @@ def test_the_scripts_of_other_shells_can_be_read_by_them(shell, tmp_path):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     (tmp_path / "script").write_text(script)
-    assert subprocess.run([shell, "-n", tmp_path / "script"], check=False).returncode == 0
+    assert (
+        subprocess.run([shell, "-n", tmp_path / "script"], check=False).returncode == 0
+    )
 
 
 def in_terminal(world, width, *arguments):
@@ -91,7 +98,9 @@ def in_terminal(world, width, *arguments):
     folder, environment = world
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    process = subprocess.Popen(["lrsearch", *arguments], cwd=folder, env=environment, stdout=theirs)
+    process = subprocess.Popen(
+        ["lrsearch", *arguments], cwd=folder, env=environment, stdout=theirs
+    )
     os.close(theirs)
     seen = b""
     try:

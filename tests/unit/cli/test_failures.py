@@ -1,5 +1,5 @@
-"""With --json every error is one JSON document on standard output, with the exit code that it has
-without.
+"""With --json every error is one JSON document on standard output, with the exit code
+that it has without.
 """
 
 import json
@@ -10,7 +10,17 @@ import pytest
 from lrsearch.cli.main import cli, main
 from lrsearch.errors import InvalidValue, LrSearchError
 
-KEYS = {"error", "kind", "field", "got", "allowed", "fix", "retryable", "exit_code", "traceback"}
+KEYS = {
+    "error",
+    "kind",
+    "field",
+    "got",
+    "allowed",
+    "fix",
+    "retryable",
+    "exit_code",
+    "traceback",
+}
 
 
 def leaves(group=cli, prefix=()):
@@ -62,7 +72,9 @@ def _folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_option_that_no_command_has_is_a_document(name, capsys):
-    found = failure(capsys, *name.split(), *arguments_of(COMMANDS[name]), "--storag", "x")
+    found = failure(
+        capsys, *name.split(), *arguments_of(COMMANDS[name]), "--storag", "x"
+    )
     assert (found["kind"], found["field"], found["retryable"]) == (
         "NoSuchOption",
         "--storag",
@@ -73,10 +85,16 @@ def test_an_option_that_no_command_has_is_a_document(name, capsys):
         assert found["fix"] == "Did you mean --storage?"
 
 
-@pytest.mark.parametrize("name", [name for name, each in COMMANDS.items() if arguments_of(each)])
+@pytest.mark.parametrize(
+    "name", [name for name, each in COMMANDS.items() if arguments_of(each)]
+)
 def test_a_missing_argument_is_a_document(name, capsys):
     found = failure(capsys, *name.split())
-    assert (found["kind"], found["got"], found["exit_code"]) == ("MissingParameter", None, 2)
+    assert (found["kind"], found["got"], found["exit_code"]) == (
+        "MissingParameter",
+        None,
+        2,
+    )
     assert found["field"] in {"STUDY", "STUDY...", "STUDY_FILE", "ARCHIVE", "FILE"}
 
 
@@ -91,8 +109,8 @@ NEEDED = {
     "delete": ["--yes"],
     "log": ["--to", "tensorboard=runs"],
 }
-# None has a database that could be missing: these begin with a file or a folder, doctor's findings
-# are its output.
+# None has a database that could be missing: these begin with a file or a folder,
+# doctor's findings are its output.
 WITHOUT = {
     "start-study",
     "plan",
@@ -117,19 +135,36 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         "sqlite:///no.db",
     )
     assert (found["kind"], found["exit_code"]) == ("StorageProblem", 3)
-    assert found["fix"] == "Start a study there first, or say where it is with --storage."
+    assert (
+        found["fix"] == "Start a study there first, or say where it is with --storage."
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "field", "got", "allowed"),
     [
-        ("start-study s.py --workers 0", "--workers", "0", "a whole number of at least 1"),
+        (
+            "start-study s.py --workers 0",
+            "--workers",
+            "0",
+            "a whole number of at least 1",
+        ),
         ("start-study s.py --trials many", "--trials", "many", "a whole number"),
         ("start-study s.py --timeout 3x", "--timeout", "3x", "a duration above 0"),
         ("start-study s.py --timeout=3x", "--timeout", "3x", "a duration above 0"),
-        ("start-study s.py --checkpoint-quota 3", "--checkpoint-quota", "3", "a size above 0"),
+        (
+            "start-study s.py --checkpoint-quota 3",
+            "--checkpoint-quota",
+            "3",
+            "a size above 0",
+        ),
         ("start-study s.py --warmup low", "--warmup", "low", "one number, or LOW,HIGH"),
-        ("start-study s.py --batch-size a", "--batch-size", "a", "whole numbers like 32,64"),
+        (
+            "start-study s.py --batch-size a",
+            "--batch-size",
+            "a",
+            "whole numbers like 32,64",
+        ),
         ("start-study s.py --extra a", "--extra", "a", "NAME=LOW,HIGH or NAME=A/B/C"),
         (
             "start-study s.py --sampler tpee",
@@ -138,8 +173,18 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
             ["auto", "tpe", "random", "qmc", "gp"],
         ),
         ("start-study s.py", "study file", None, None),
-        ("attach digits --until never", "--until", "never", ["done", "idle", "unneeded"]),
-        ("extend digits", "--trials", None, ["--trials N", "--trainings N", "--timeout TIME"]),
+        (
+            "attach digits --until never",
+            "--until",
+            "never",
+            ["done", "idle", "unneeded"],
+        ),
+        (
+            "extend digits",
+            "--trials",
+            None,
+            ["--trials N", "--trainings N", "--timeout TIME"],
+        ),
         ("doctor s.py", "STUDY_FILE", "s.py", "a path that exists"),
         ("database start", "--dir", None, "a folder's path"),
         (
@@ -166,7 +211,12 @@ def test_field_got_and_allowed_come_with_the_error(line, field, got, allowed, ca
 def test_an_option_without_its_value_is_a_document(capsys):
     code, out, _ = run(capsys, "start-study", "s.py", "--json", "--sampler")
     found = json.loads(out)
-    assert (code, found["exit_code"], found["field"], found["got"]) == (2, 2, "--sampler", None)
+    assert (code, found["exit_code"], found["field"], found["got"]) == (
+        2,
+        2,
+        "--sampler",
+        None,
+    )
 
 
 def test_a_command_that_is_not_there_names_the_nearest(capsys):
@@ -213,12 +263,18 @@ def test_after_two_dashes_json_is_a_name(capsys):
 
 
 def test_what_json_cannot_hold_is_told_as_text():
-    found = InvalidValue("space", got={1: (float("nan"), {2})}, allowed="a SearchSpace").to_json()
-    assert json.loads(json.dumps(found, allow_nan=False))["got"] == {"1": ["nan", "{2}"]}
+    found = InvalidValue(
+        "space", got={1: (float("nan"), {2})}, allowed="a SearchSpace"
+    ).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False))["got"] == {
+        "1": ["nan", "{2}"]
+    }
 
 
 def test_every_error_of_ours_has_the_same_keys():
     def below(kind):
         return {kind}.union(*(below(each) for each in kind.__subclasses__()))
 
-    assert all(set(kind.__new__(kind).to_json()) == KEYS for kind in below(LrSearchError))
+    assert all(
+        set(kind.__new__(kind).to_json()) == KEYS for kind in below(LrSearchError)
+    )

@@ -1,5 +1,5 @@
-"""The commands that people are told to run: they work as printed, whatever the study or the file is
-called.
+"""The commands that people are told to run: they work as printed, whatever the study or
+the file is called.
 """
 
 import shlex
@@ -18,8 +18,8 @@ NAME = "my toy's {0} $x `id` %s"
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a command on a database with the study NAME, three of whose four trials have ended, one
-    failed; returns what it printed.
+    """Runs a command on a database with the study NAME, three of whose four trials have
+    ended, one failed; returns what it printed.
     """
     url = f"sqlite:///{tmp_path}/h.db"
     ledger = open_ledger(url, create=True)
@@ -32,7 +32,9 @@ def run(tmp_path):
     ledger.close()
 
     def invoke(*words):
-        done = CliRunner().invoke(cli, [*words, "--storage", url], catch_exceptions=False)
+        done = CliRunner().invoke(
+            cli, [*words, "--storage", url], catch_exceptions=False
+        )
         assert done.exit_code == 0, done.output
         return done.output
 
@@ -40,8 +42,8 @@ def run(tmp_path):
 
 
 def hinted(text, command):
-    """The words that a shell would make of the command in `text`, up to what ends a sentence or a
-    table's cell.
+    """The words that a shell would make of the command in `text`, up to what ends a
+    sentence or a table's cell.
     """
     rest = text.partition(f"lrsearch {command} ")[2].splitlines()[0]
     return shlex.split(rest.split("; ")[0])

@@ -23,7 +23,9 @@ def read(*words):
 
 def test_rates_are_read_for_all_optimizers_or_for_each():
     assert "(1e-05, 0.01)" in read("--learning-rate", "1e-5,1e-2").output
-    each = read("--learning-rate", "adam=1e-5,1e-2", "--learning-rate", "sgd=1e-3,1").output
+    each = read(
+        "--learning-rate", "adam=1e-5,1e-2", "--learning-rate", "sgd=1e-3,1"
+    ).output
     assert "'adam': (1e-05, 0.01)" in each
     assert "'sgd': (0.001, 1.0)" in each
     assert read().output.startswith("None")
@@ -40,7 +42,9 @@ def test_further_values_are_read_as_ranges_and_choices():
         "--fine-tuning",
     )
     output = read(*words).output
-    assert "{'dropout': (0.0, 0.5), 'units': (8, 64), 'kind': ['relu', True, 3]}" in output
+    assert (
+        "{'dropout': (0.0, 0.5), 'units': (8, 64), 'kind': ['relu', True, 3]}" in output
+    )
     assert "'lion'" in output
     for wrong in ("dropout", "dropout=0.5", "dropout=1,2,3", "kind=a,b/c"):
         assert "neither NAME=LOW,HIGH nor NAME=A/B/C" in read("--extra", wrong).output

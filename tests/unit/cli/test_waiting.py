@@ -11,7 +11,13 @@ from lrsearch.cli.waiting import exit_code, next_action, wait_for_change
 
 
 def status(**changes):
-    known = {"study": "my toy", "state": "open", "best": None, "yours": None, "ended": False}
+    known = {
+        "study": "my toy",
+        "state": "open",
+        "best": None,
+        "yours": None,
+        "ended": False,
+    }
     return known | {"retests": {"planned": 0}, "workers": [{}], "done": 0} | changes
 
 
@@ -19,7 +25,9 @@ def waited(monkeypatch, *looks, seconds=10):
     """How many looks it took, of looks a second apart."""
     clock, left = [0.0], list(looks)
     monkeypatch.setattr(waiting.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(waiting.time, "sleep", lambda each: clock.__setitem__(0, clock[0] + each))
+    monkeypatch.setattr(
+        waiting.time, "sleep", lambda each: clock.__setitem__(0, clock[0] + each)
+    )
     last = wait_for_change(lambda: left.pop(0) if len(left) > 1 else left[0], seconds)
     assert last == (looks[len(looks) - len(left)] if len(left) > 1 else left[0])
     return clock[0]
@@ -72,6 +80,8 @@ def test_a_study_that_was_stopped_is_first_opened_again():
 def test_the_skill_names_every_exit_code_of_waiting_and_is_printed_whole():
     text = CliRunner().invoke(cli, ["skill"]).stdout
     assert text.startswith("---\nname: lrsearch\ndescription: ")
-    codes = re.findall(r"\d", "".join(re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE)))
+    codes = re.findall(
+        r"\d", "".join(re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE))
+    )
     assert {*"01234", str(waiting.RUNNING), str(waiting.IDLE)} == set(codes)
     assert text.rstrip().endswith("new total.")

@@ -24,17 +24,38 @@ def printed(on, *words, flags=()):
     return done.stdout
 
 
-def test_a_slurm_script_is_an_array_of_workers_with_the_options_and_flags_that_were_given(tmp_path):
-    words = ("--checkpoint-every", "1h30m", "--accept-change", "a b", "--accept-change", "c", "-q")
+def test_a_slurm_script_is_an_array_of_workers_with_the_options_and_flags_that_were_given(
+    tmp_path,
+):
+    words = (
+        "--checkpoint-every",
+        "1h30m",
+        "--accept-change",
+        "a b",
+        "--accept-change",
+        "c",
+        "-q",
+    )
     text = printed("slurm", *words, flags=("--gres=gpu:1", "--job-name=two words"))
-    head = [line.removeprefix("#SBATCH ") for line in text.splitlines() if "#SBATCH" in line]
+    head = [
+        line.removeprefix("#SBATCH ") for line in text.splitlines() if "#SBATCH" in line
+    ]
     assert "--array=0-2" in head
     assert "--requeue" in head
     assert "--signal=B:TERM@120" in head
-    assert shlex.split(head[-1]) == ["--gres=gpu:1", "--job-name=two words"], "the last one counts"
+    assert shlex.split(head[-1]) == ["--gres=gpu:1", "--job-name=two words"], (
+        "the last one counts"
+    )
     run = shlex.split(text.splitlines()[-1])
     assert run[0] == "exec", "Slurm sends SIGTERM to the batch process alone"
-    given = ["--checkpoint-every", "1h30m", "--accept-change", "a b", "--accept-change", "c"]
+    given = [
+        "--checkpoint-every",
+        "1h30m",
+        "--accept-change",
+        "a b",
+        "--accept-change",
+        "c",
+    ]
     ours = ["--workers", "1", "--until", "unneeded", "--", "flowers"]
     assert run[run.index("attach") :] == ["attach", *given, "--quiet", *ours]
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
@@ -45,7 +66,16 @@ def test_a_cluster_keeps_workers_until_the_study_is_done_where_that_was_asked_fo
 
 
 def test_a_study_of_any_name_has_a_name_in_a_cluster():
-    given = ["attach", "--on", "slurm", "--workers", "1", "--dry-run", "--", "-Größe: 3'"]
+    given = [
+        "attach",
+        "--on",
+        "slurm",
+        "--workers",
+        "1",
+        "--dry-run",
+        "--",
+        "-Größe: 3'",
+    ]
     text = CliRunner().invoke(cli, given).stdout
     assert "--job-name=lrsearch-gr-e-3\n" in text
     assert shlex.split(text.splitlines()[-1])[-2:] == ["--", "-Größe: 3'"]
@@ -72,20 +102,28 @@ def test_a_kubernetes_job_is_valid_and_ignores_disruptions_and_fails_where_no_po
     assert pod["restartPolicy"] == "Never", "else the policy is not allowed"
     [worker] = pod["containers"]
     assert fatal["onExitCodes"]["containerName"] == worker["name"]
-    assert worker["command"][-3:] == ["done", "--", "flowers"], "an end of 0 ends the work queue"
+    assert worker["command"][-3:] == ["done", "--", "flowers"], (
+        "an end of 0 ends the work queue"
+    )
     assert worker["envFrom"] == [{"secretRef": {"name": "lrsearch"}}]
     assert worker["resources"]["limits"] == {"cpu": "1"}
     assert "volumes" not in pod
 
 
 def test_a_pod_has_a_gpu_and_the_shared_checkpoints_where_they_were_asked_for():
-    pod = manifest("--devices", "gpu", "--checkpoints", "/shared", "--threads", "4")["template"][
-        "spec"
-    ]
+    pod = manifest("--devices", "gpu", "--checkpoints", "/shared", "--threads", "4")[
+        "template"
+    ]["spec"]
     [worker] = pod["containers"]
-    assert worker["resources"] == {"requests": {"cpu": "4"}, "limits": {"nvidia.com/gpu": "1"}}
+    assert worker["resources"] == {
+        "requests": {"cpu": "4"},
+        "limits": {"nvidia.com/gpu": "1"},
+    }
     assert worker["volumeMounts"] == [{"name": "checkpoints", "mountPath": "/shared"}]
-    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "lrsearch-checkpoints"
+    assert (
+        pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+        == "lrsearch-checkpoints"
+    )
 
 
 def test_the_validator_finds_a_field_that_is_not_there():
@@ -95,8 +133,15 @@ def test_the_validator_finds_a_field_that_is_not_there():
 
 
 def test_ray_actors_take_fractions_and_are_restarted():
-    plan = yaml.safe_load(printed("ray", flags=("--num-gpus", "0.5", "--num-cpus=0.25")))
-    asked = {"num_gpus": 0.5, "num_cpus": 0.25, "max_restarts": -1, "max_task_retries": -1}
+    plan = yaml.safe_load(
+        printed("ray", flags=("--num-gpus", "0.5", "--num-cpus=0.25"))
+    )
+    asked = {
+        "num_gpus": 0.5,
+        "num_cpus": 0.25,
+        "max_restarts": -1,
+        "max_task_retries": -1,
+    }
     asked["scheduling_strategy"] = "SPREAD"
     assert (plan["actors"], plan["options"]) == (3, asked)
     assert plan["command"].endswith("attach --workers 1 --until unneeded -- flowers")
@@ -106,25 +151,35 @@ def test_ray_actors_take_fractions_and_are_restarted():
     ("words", "error", "says"),
     [
         (["--on", "k8s", "--workers", "2"], InvalidValue, "--image must be given"),
-        (["--on", "ray", "--workers", "2", "--", "--gpus=2"], InvalidValue, "--num-gpus"),
+        (
+            ["--on", "ray", "--workers", "2", "--", "--gpus=2"],
+            InvalidValue,
+            "--num-gpus",
+        ),
         (["--image", "any"], InvalidValue, "left out without --on k8s"),
         (["--dry-run"], InvalidValue, "left out without --on"),
         (["--on", "slurm", "--workers", "2"], InvalidValue, "several hosts"),
     ],
 )
-def test_what_a_cluster_cannot_use_is_refused_in_one_line(words, error, says, monkeypatch):
+def test_what_a_cluster_cannot_use_is_refused_in_one_line(
+    words, error, says, monkeypatch
+):
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
     raised = CliRunner().invoke(cli, ["attach", "flowers", *words]).exception
     assert isinstance(raised, error)
     assert says in str(raised)
 
 
-@pytest.mark.parametrize("words", [["--on", "slurm"], ["--on", "k8s"], ["--", "--gres=gpu:1"]])
+@pytest.mark.parametrize(
+    "words", [["--on", "slurm"], ["--on", "k8s"], ["--", "--gres=gpu:1"]]
+)
 def test_a_missing_or_an_extra_word_is_a_mistake_of_usage(words):
     assert CliRunner().invoke(cli, ["attach", "flowers", *words]).exit_code == 2
 
 
-def test_a_client_that_is_not_here_or_refuses_is_said_in_one_line(tmp_path, monkeypatch):
+def test_a_client_that_is_not_here_or_refuses_is_said_in_one_line(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     words = ["attach", "flowers", "--on", "k8s", "--image", "any", "--workers", "2"]
     raised = CliRunner().invoke(cli, words).exception
@@ -132,7 +187,9 @@ def test_a_client_that_is_not_here_or_refuses_is_said_in_one_line(tmp_path, monk
     assert "cannot run kubectl: No such file" in str(raised)
     (tmp_path / "kubectl").write_text("#!/bin/sh\necho no such context >&2\nexit 1\n")
     (tmp_path / "kubectl").chmod(0o755)
-    assert "kubectl refused: no such context" in str(CliRunner().invoke(cli, words).exception)
+    assert "kubectl refused: no such context" in str(
+        CliRunner().invoke(cli, words).exception
+    )
     (tmp_path / "kubectl").write_text('#!/bin/sh\necho "job.batch/a $*"\n')
     assert "kubectl delete job.batch/a create -f - -o name -n mine ends it" in (
         CliRunner().invoke(cli, [*words, "--", "-n", "mine"]).stdout

@@ -13,8 +13,12 @@ TOKEN = "correct horse battery"
 
 
 def application(environ, start):
-    start("200 OK", [("Content-Type", "text/html"), ("Access-Control-Allow-Origin", "*")])
-    return [environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"page"]
+    start(
+        "200 OK", [("Content-Type", "text/html"), ("Access-Control-Allow-Origin", "*")]
+    )
+    return [
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"page"
+    ]
 
 
 def ask(
@@ -59,7 +63,8 @@ def test_this_machine_reads(open_guard, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example:8080", "", "localhost.evil", "[::2]:80"]
+    "host",
+    ["evil.example", "127.0.0.1.evil.example:8080", "", "localhost.evil", "[::2]:80"],
 )
 def test_a_foreign_host_header_is_refused(open_guard, host):
     assert ask(open_guard, host=host)["code"] == 403
@@ -105,12 +110,21 @@ def test_notes_can_be_saved_where_allowed_and_from_the_page_itself_only():
     assert ask(guard, "PUT", "/api/studies/1/3/note", body=b"{}", **mine)["code"] == 200
     assert (
         ask(
-            guard, "PUT", "/api/studies/1/note", host="localhost:8080", origin="http://evil.example"
+            guard,
+            "PUT",
+            "/api/studies/1/note",
+            host="localhost:8080",
+            origin="http://evil.example",
         )["code"]
         == 403
     )
-    assert ask(guard, "PUT", "/api/studies/1/note", host="localhost:8080")["code"] == 403
-    assert ask(guard, "PUT", "/api/studies/1/note", body=b"x" * 70_000, **mine)["code"] == 413
+    assert (
+        ask(guard, "PUT", "/api/studies/1/note", host="localhost:8080")["code"] == 403
+    )
+    assert (
+        ask(guard, "PUT", "/api/studies/1/note", body=b"x" * 70_000, **mine)["code"]
+        == 413
+    )
     assert (
         ask(
             guard,
@@ -131,12 +145,18 @@ def test_with_a_token_nobody_reads_without_it(locked):
     assert refused["code"] == 401
     assert b"page" not in refused["body"]
     assert ask(locked, host="gpu-box", authorization="Bearer wrong")["code"] == 401
-    assert ask(locked, host="gpu-box", cookie="lrsearch_token=\udcff; ;;")["code"] == 401
+    assert (
+        ask(locked, host="gpu-box", cookie="lrsearch_token=\udcff; ;;")["code"] == 401
+    )
 
 
-def test_the_token_comes_as_a_header_or_once_in_the_address_and_then_in_a_cookie(locked):
+def test_the_token_comes_as_a_header_or_once_in_the_address_and_then_in_a_cookie(
+    locked,
+):
     assert ask(locked, host="gpu-box", authorization=f"Bearer {TOKEN}")["code"] == 200
-    welcome = ask(locked, path="/dashboard", host="gpu-box", query="token=correct+horse+battery")
+    welcome = ask(
+        locked, path="/dashboard", host="gpu-box", query="token=correct+horse+battery"
+    )
     assert (welcome["code"], welcome["headers"]["Location"]) == (303, "/dashboard")
     cookie = welcome["headers"]["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -155,11 +175,18 @@ def test_the_token_comes_as_a_header_or_once_in_the_address_and_then_in_a_cookie
         "lrsearch_token=%%ff; =; %s",
     ],
 )
-def test_the_cookie_is_found_among_those_of_other_programs_on_this_host(locked, cookies):
-    welcome = ask(locked, path="/dashboard", host="gpu-box", query="token=correct+horse+battery")
+def test_the_cookie_is_found_among_those_of_other_programs_on_this_host(
+    locked, cookies
+):
+    welcome = ask(
+        locked, path="/dashboard", host="gpu-box", query="token=correct+horse+battery"
+    )
     mine = welcome["headers"]["Set-Cookie"].split(";")[0]
     assert ask(locked, host="gpu-box", cookie=cookies % mine)["code"] == 200
-    assert ask(locked, host="gpu-box", cookie=cookies % "lrsearch_token=wrong")["code"] == 401
+    assert (
+        ask(locked, host="gpu-box", cookie=cookies % "lrsearch_token=wrong")["code"]
+        == 401
+    )
     assert ask(locked, host="gpu-box", cookie=cookies % f"other{mine}")["code"] == 401
 
 
@@ -169,7 +196,9 @@ def test_a_token_of_any_characters_comes_back_in_its_cookie():
     welcome = ask(guard, path="/dashboard", host="gpu-box", query=f"token={quote(odd)}")
     assert welcome["headers"]["Set-Cookie"].isascii()
     assert (
-        ask(guard, host="gpu-box", cookie=welcome["headers"]["Set-Cookie"].split(";")[0])["code"]
+        ask(
+            guard, host="gpu-box", cookie=welcome["headers"]["Set-Cookie"].split(";")[0]
+        )["code"]
         == 200
     )
 
@@ -185,7 +214,10 @@ def test_a_length_that_is_no_number_of_bytes_is_refused():
     guard = Guard(application, allow_notes=True)
     mine = {"host": "localhost:8080", "origin": "http://localhost:8080"}
     for length in ("²", "-1", "1e3", "9" * 30):
-        assert ask(guard, "PUT", "/api/studies/1/note", length=length, **mine)["code"] == 413
+        assert (
+            ask(guard, "PUT", "/api/studies/1/note", length=length, **mine)["code"]
+            == 413
+        )
 
 
 def test_other_machines_are_served_only_with_a_token_that_cannot_be_guessed():

@@ -71,7 +71,9 @@ def all_routes(ledger):
     theirs = []
     for route in make_application(ledger).routes:
         path = re.sub(r"<:re:[^>]*>", "", route.rule)
-        path = re.sub(r"<artifact_id[^>]*>", "0a", path).replace("<filename:path>", "bundle.js")
+        path = re.sub(r"<artifact_id[^>]*>", "0a", path).replace(
+            "<filename:path>", "bundle.js"
+        )
         path = path.replace("<plot_type>", "contour").replace("<history_id>", "0")
         theirs.append((route.method, re.sub(r"<\w+:int>", "1", path)))
     assert not [path for _, path in theirs if "<" in path]
@@ -79,8 +81,12 @@ def all_routes(ledger):
 
 
 # behind a proxy's path, which the proxy leaves in a request's path or takes out
-@pytest.mark.parametrize(("prefix", "root"), [("", ""), ("/lab/lr", "/lab/lr"), ("/lab/lr", "")])
-def test_without_the_token_every_route_is_refused_and_with_it_every_write_is(ledger, prefix, root):
+@pytest.mark.parametrize(
+    ("prefix", "root"), [("", ""), ("/lab/lr", "/lab/lr"), ("/lab/lr", "")]
+)
+def test_without_the_token_every_route_is_refused_and_with_it_every_write_is(
+    ledger, prefix, root
+):
     toy(ledger)
     app = everything(ledger, token=TOKEN, prefix=prefix)
     ours, theirs = all_routes(ledger)
@@ -109,12 +115,15 @@ def test_with_notes_allowed_the_notes_alone_can_be_written(ledger):
     passed = [
         path
         for method, path in theirs
-        if method != "GET" and ask(app, path, method, body=b"{}", **mine)["code"] not in {404, 405}
+        if method != "GET"
+        and ask(app, path, method, body=b"{}", **mine)["code"] not in {404, 405}
     ]
     assert sorted(passed) == ["/api/studies/1/1/note", "/api/studies/1/note"]
 
 
-def test_the_first_page_lists_studies_with_state_progress_verdict_and_both_ways_on(ledger):
+def test_the_first_page_lists_studies_with_state_progress_verdict_and_both_ways_on(
+    ledger,
+):
     study = toy(ledger, name=EVIL)
     text = text_of(ask(everything(ledger)))
     assert "&lt;script&gt;alert(1)" in text
@@ -126,7 +135,9 @@ def test_the_first_page_lists_studies_with_state_progress_verdict_and_both_ways_
     assert f'href="/dashboard/studies/{study.optuna_study_id}"' in text
 
 
-def test_a_study_s_page_is_its_report_and_the_guard_lets_it_load_its_own_parts_alone(ledger):
+def test_a_study_s_page_is_its_report_and_the_guard_lets_it_load_its_own_parts_alone(
+    ledger,
+):
     study = toy(ledger)
     app = everything(ledger)
     told = ask(app, f"/studies/{study.id}")
@@ -154,14 +165,20 @@ def version(app, study):
     return json.loads(text_of(ask(app, f"/studies/{study.id}/state")))["version"]
 
 
-def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(ledger, monkeypatch):
+def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(
+    ledger, monkeypatch
+):
     monkeypatch.setattr(study_views, "SHARE", 0.0)
     made = []
     read, body = study_views.read_answer, study_views.report_body
     monkeypatch.setattr(
-        study_views, "read_answer", lambda *a, **k: made.append("answer") or read(*a, **k)
+        study_views,
+        "read_answer",
+        lambda *a, **k: made.append("answer") or read(*a, **k),
     )
-    monkeypatch.setattr(study_views, "report_body", lambda *a: made.append("report") or body(*a))
+    monkeypatch.setattr(
+        study_views, "report_body", lambda *a: made.append("report") or body(*a)
+    )
     other = toy(ledger, name="other")
     study = ledger.create_study(plan(trials=5, retest_seeds=0))
     worker = add_worker(ledger, study)
@@ -188,7 +205,9 @@ def test_a_view_that_took_long_is_kept_for_longer(ledger, monkeypatch):
     study, views = toy(ledger, trials=6), StudyViews(ledger)
     views.line(study.id)
     views._kept[study.id].took = 60.0
-    monkeypatch.setattr(views._kept[study.id].follower, "glance", lambda: pytest.fail("read again"))
+    monkeypatch.setattr(
+        views._kept[study.id].follower, "glance", lambda: pytest.fail("read again")
+    )
     views.line(study.id)
 
 
@@ -214,7 +233,10 @@ def test_the_token_in_an_address_leads_back_to_that_page_and_nowhere_else(ledger
     app = everything(ledger, token=TOKEN)
     query = "token=correct+horse+battery"
     assert ask(app, "/studies/1", query=query)["headers"]["Location"] == "/studies/1"
-    assert ask(app, "//evil.example/x", query=query)["headers"]["Location"] == "/evil.example/x"
+    assert (
+        ask(app, "//evil.example/x", query=query)["headers"]["Location"]
+        == "/evil.example/x"
+    )
     odd = ask(app, "/a\r\nSet-Cookie: x=1", query=query)["headers"]["Location"]
     assert "\r" not in odd
     assert "\n" not in odd
@@ -237,7 +259,9 @@ def test_behind_a_prefix_every_address_of_both_carries_it_whether_the_proxy_keep
         links = re.findall(r'(?:href|src|data-state)="([^"#][^"]*)"', text)
         assert links
         assert all(each.startswith("/lab/lr/") for each in links), links
-    index = text_of(ask(app, f"{root}/dashboard/studies/1", accept_encoding="gzip", **login))
+    index = text_of(
+        ask(app, f"{root}/dashboard/studies/1", accept_encoding="gzip", **login)
+    )
     assert 'src="/lab/lr/static/bundle.js"' in index
     assert '<link rel="icon" href="/lab/lr/favicon.ico">' in index
     assert ask(app, f"{root}/favicon.ico", **login)["code"] == 200
@@ -245,7 +269,9 @@ def test_behind_a_prefix_every_address_of_both_carries_it_whether_the_proxy_keep
     assert program["code"] == 200
     assert b'url_prefix:"/lab/lr/dashboard"' in program["body"]
     assert int(program["headers"]["Content-Length"]) == len(program["body"])
-    assert json.loads(text_of(ask(app, f"{root}/api/studies", **login)))["study_summaries"]
+    assert json.loads(text_of(ask(app, f"{root}/api/studies", **login)))[
+        "study_summaries"
+    ]
     assert ask(app, f"{root}/api/studies/1", "DELETE", **login)["code"] == 405
 
 
@@ -265,7 +291,9 @@ def test_a_slash_at_a_prefix_s_end_does_not_matter():
     assert check_prefix("/") == check_prefix("") == ""
 
 
-def test_a_study_too_large_for_a_glance_s_time_is_read_with_patience_first(ledger, monkeypatch):
+def test_a_study_too_large_for_a_glance_s_time_is_read_with_patience_first(
+    ledger, monkeypatch
+):
     study, told = toy(ledger), []
     views = StudyViews(ledger)
     follower = views._of(study.id).follower

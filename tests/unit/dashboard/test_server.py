@@ -61,7 +61,9 @@ def test_clients_that_say_nothing_or_drip_or_reset_lose_their_connection_and_not
 ):
     monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.4)
     with served() as port:
-        silent, dripping, gone = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        silent, dripping, gone = [
+            socket.create_connection(("127.0.0.1", port)) for _ in range(3)
+        ]
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.send(b"GET / HTTP/1.0\r\n")
         gone.close()  # a reset
@@ -80,7 +82,9 @@ def test_clients_that_say_nothing_or_drip_or_reset_lose_their_connection_and_not
     assert capfd.readouterr().err == ""
 
 
-def test_a_client_that_does_not_read_its_answer_is_left_without_a_word(monkeypatch, capfd):
+def test_a_client_that_does_not_read_its_answer_is_left_without_a_word(
+    monkeypatch, capfd
+):
     monkeypatch.setattr(server, "DELIVERY_SECONDS", 0.3)
     ended = threading.Event()
 
@@ -111,7 +115,9 @@ def test_a_note_that_does_not_arrive_whole_is_told_so(monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_more_connections_than_may_be_are_told_so_and_their_places_come_back(monkeypatch):
+def test_more_connections_than_may_be_are_told_so_and_their_places_come_back(
+    monkeypatch,
+):
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
     monkeypatch.setattr(server, "ARRIVAL_SECONDS", 1.0)
     with served() as port:
@@ -121,7 +127,8 @@ def test_more_connections_than_may_be_are_told_so_and_their_places_come_back(mon
         assert all(is_closed_within(each, 5) for each in held)
         for each in held:
             each.close()
-        until = time.monotonic() + 5  # a place is free a moment after its connection is closed
+        # a place is free a moment after its connection is closed
+        until = time.monotonic() + 5
         while (status := ask(port)[0]) == 503 and time.monotonic() < until:
             time.sleep(0.05)
         assert status == 200
@@ -160,7 +167,9 @@ def test_a_table_of_a_study_with_any_name_is_downloaded_under_it(dashboard):
         ("1;after=x", 400),
     ],
 )
-def test_trials_after_what_is_no_number_are_the_callers_mistake(dashboard, after, status):
+def test_trials_after_what_is_no_number_are_the_callers_mistake(
+    dashboard, after, status
+):
     assert ask(dashboard, f"/api/studies/1?after={after}")[0] == status
 
 

@@ -46,7 +46,10 @@ def test_a_study_file_gives_a_definition_with_its_functions(write):
 @pytest.mark.parametrize(
     ("source", "words"),
     {
-        "no definition": (FILE.replace("definition =", "other ="), ["study.py", "definition"]),
+        "no definition": (
+            FILE.replace("definition =", "other ="),
+            ["study.py", "definition"],
+        ),
         "another type": (FILE + "definition = 3\n", ["StudyDefinition", "int"]),
         "no build_model": (
             FILE.replace("def build_model", "def built"),
@@ -73,9 +76,13 @@ def test_further_values_that_build_model_does_not_take_are_refused(write):
     )
     with pytest.raises(InvalidValue, match="takes params"):
         load_study_file(write(searched))
-    definition = load_study_file(write(searched.replace("build_model()", "build_model(params)")))
+    definition = load_study_file(
+        write(searched.replace("build_model()", "build_model(params)"))
+    )
     with pytest.raises(InvalidValue, match="takes params"):
-        load_study_file(write(FILE)).with_overrides({"extra": {"dropout": {"between": [0.0, 0.5]}}})
+        load_study_file(write(FILE)).with_overrides(
+            {"extra": {"dropout": {"between": [0.0, 0.5]}}}
+        )
     assert definition.make_model({"dropout": 0.1}) == "a model"
 
 
@@ -122,11 +129,14 @@ def test_load_data_that_fails_without_a_batch_size_gets_a_hint():
 
 
 def test_without_a_batch_size_load_datas_own_default_stands():
-    assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(None) == 16
-    assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(8) == 8
-    assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(None) is None, (
-        "it may know what to do"
+    assert (
+        StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(None)
+        == 16
     )
+    assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(8) == 8
+    assert (
+        StudyDefinition(load_data=lambda batch_size: batch_size).read_data(None) is None
+    ), "it may know what to do"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +168,10 @@ def test_a_wrong_value_is_refused_naming_the_field(field, value):
 def test_batch_sizes_are_said_in_one_place():
     with pytest.raises(InvalidValue, match="one place"):
         StudyDefinition(batch_size=16, space=SearchSpace(batch_size=[32, 64]))
-    assert StudyDefinition(batch_size=[16, 32]).effective_space().batch_sizes == (16, 32)
+    assert StudyDefinition(batch_size=[16, 32]).effective_space().batch_sizes == (
+        16,
+        32,
+    )
 
 
 def test_the_command_lines_options_change_the_space():
@@ -166,22 +179,29 @@ def test_the_command_lines_options_change_the_space():
         {"optimizers": ["lion"], "batch_size": [8, 16], "warmup": 0.1}
     )
     space = changed.effective_space()
-    assert (space.optimizers, space.batch_sizes, space.warmup) == (("lion",), (8, 16), 0.1)
+    assert (space.optimizers, space.batch_sizes, space.warmup) == (
+        ("lion",),
+        (8, 16),
+        0.1,
+    )
 
 
 def test_build_model_gets_params_only_where_it_asks_for_them():
-    assert StudyDefinition(build_model=lambda params: params).make_model({"dropout": 0.1}) == {
-        "dropout": 0.1
-    }
-    assert StudyDefinition(build_model=lambda params=None: params).make_model({"dropout": 0.1}) == {
-        "dropout": 0.1
-    }
-    assert StudyDefinition(build_model=lambda width=64: width).make_model({"dropout": 0.1}) == 64
+    assert StudyDefinition(build_model=lambda params: params).make_model(
+        {"dropout": 0.1}
+    ) == {"dropout": 0.1}
+    assert StudyDefinition(build_model=lambda params=None: params).make_model(
+        {"dropout": 0.1}
+    ) == {"dropout": 0.1}
+    assert (
+        StudyDefinition(build_model=lambda width=64: width).make_model({"dropout": 0.1})
+        == 64
+    )
     assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(32) == 32
     assert StudyDefinition(load_data=lambda split=0.1: split).read_data(32) == 0.1
 
 
-# -- names -----------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["digits", "日本語", "a b", "x" * 255, "v1.2-b_c"])
@@ -191,7 +211,20 @@ def test_a_name_that_every_database_takes(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", " a", "a ", "a\tb", "a\0b", "../x", "a/b", ".hidden", "-rf", "x" * 256, "\ud800", "a\nb"],
+    [
+        "",
+        " a",
+        "a ",
+        "a\tb",
+        "a\0b",
+        "../x",
+        "a/b",
+        ".hidden",
+        "-rf",
+        "x" * 256,
+        "\ud800",
+        "a\nb",
+    ],
 )
 def test_a_name_that_some_database_shell_or_folder_refuses(name):
     with pytest.raises(InvalidValue, match="study name"):
@@ -210,13 +243,19 @@ def test_callbacks_may_take_the_trial_and_are_refused_where_they_could_not_be_ca
             StudyDefinition(callbacks=unusable)
         assert "\n" not in str(caught.value)
     told = object()
-    for usable in (lambda trial: [trial], lambda run: [run], lambda trial=None: [trial]):
+    for usable in (
+        lambda trial: [trial],
+        lambda run: [run],
+        lambda trial=None: [trial],
+    ):
         assert StudyDefinition(callbacks=usable).make_callbacks(lambda: told) == [told]
     for without in (list, lambda patience=3: [], lambda *more: list(more)):
         assert StudyDefinition(callbacks=without).make_callbacks(lambda: told) == []
 
 
-FOLDS_ALLOWED = "folds must be a whole number of at least 2, or a splitter of scikit-learn"
+FOLDS_ALLOWED = (
+    "folds must be a whole number of at least 2, or a splitter of scikit-learn"
+)
 
 
 @pytest.mark.parametrize(

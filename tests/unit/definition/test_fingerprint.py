@@ -1,5 +1,5 @@
-"""Definitions are told apart by what changes results and by nothing else, with a name for each
-part.
+"""Definitions are told apart by what changes results and by nothing else, with a name
+for each part.
 """
 
 import ast
@@ -23,7 +23,12 @@ from lrsearch.definition import (
     syntax,
 )
 from lrsearch.definition.identity import compare
-from lrsearch.errors import FingerprintMismatch, InvalidValue, SchemaMismatch, UnknownName
+from lrsearch.errors import (
+    FingerprintMismatch,
+    InvalidValue,
+    SchemaMismatch,
+    UnknownName,
+)
 from lrsearch.values import Change, StudyRecord, StudyState
 
 FILE = '''
@@ -68,7 +73,9 @@ def changed(write):
 
     def changed(old, new, source=FILE):
         assert old in source
-        return differing(everything(write(source)), everything(write(source.replace(old, new))))
+        return differing(
+            everything(write(source)), everything(write(source.replace(old, new)))
+        )
 
     return changed
 
@@ -85,7 +92,7 @@ def differing(one, other):
     return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
-# -- what counts -----------------------------------------------------------------------------------------------------------------
+# -- what counts -----------------------------------------------------------------------
 
 
 def test_comments_docstrings_and_layout_make_no_difference(changed):
@@ -129,7 +136,8 @@ def test_what_model_and_callbacks_share_is_the_models(changed):
 
 def test_a_function_that_sets_a_global_counts_for_whoever_reads_it(changed):
     source = FILE.replace(
-        "WIDTH = 8", "WIDTH = 8\ndef widen():\n    global WIDTH\n    WIDTH = 16\nwiden()"
+        "WIDTH = 8",
+        "WIDTH = 8\ndef widen():\n    global WIDTH\n    WIDTH = 16\nwiden()",
     )
     assert changed("WIDTH = 16", "WIDTH = 17", source) == {"code.model"}
 
@@ -145,14 +153,15 @@ def test_where_names_cannot_be_followed_all_code_counts_as_one(changed, old, new
     assert changed("stops", "stops later", FILE.replace(old, new)) == {"code.file"}
 
 
-# -- modules beside the file -----------------------------------------------------------------------------------------------------
+# -- modules beside the file -----------------------------------------------------------
 
 
 def test_a_model_that_comes_from_a_module_beside_the_file_counts(write):
     """As do the constants that its functions read there; what only callbacks need counts as theirs."""
     source = FILE.replace("WIDTH = 8", "from nets_beside import make, Logger")
     source = source.replace(
-        "callbacks=lambda: [stopper()]", "build_model=make, callbacks=lambda: [Logger()]"
+        "callbacks=lambda: [stopper()]",
+        "build_model=make, callbacks=lambda: [Logger()]",
     )
     nets = "RATE = 1e-3\ndef make():\n    return RATE\nclass Logger:\n    level = 1\n"
     path = write(source.replace("width=WIDTH", "width=1"))
@@ -171,9 +180,9 @@ def test_a_model_that_comes_from_a_module_beside_the_file_counts(write):
 
 
 def test_packages_beside_the_file_count_however_they_are_imported(write):
-    source = FILE.replace("WIDTH = 8", "from package_of_this_study import layers").replace(
-        "width=WIDTH", "width=layers.deep.DEPTH"
-    )
+    source = FILE.replace(
+        "WIDTH = 8", "from package_of_this_study import layers"
+    ).replace("width=WIDTH", "width=layers.deep.DEPTH")
     write("", "package_of_this_study/__init__.py")
     write("from . import deep\n", "package_of_this_study/layers.py")
     write("DEPTH = 1\n", "package_of_this_study/deep.py")
@@ -187,7 +196,8 @@ def test_packages_beside_the_file_count_however_they_are_imported(write):
 
 def test_an_import_inside_a_function_and_a_star_count(write):
     inside = FILE.replace(
-        '    return [layer(), "a model"]', "    import helper_of_this_study as h\n    return h.HELP"
+        '    return [layer(), "a model"]',
+        "    import helper_of_this_study as h\n    return h.HELP",
     )
     star = FILE.replace("WIDTH = 8", "from helper_of_this_study import *").replace(
         "width=WIDTH", "width=HELP"
@@ -200,9 +210,7 @@ def test_an_import_inside_a_function_and_a_star_count(write):
 
 
 def test_a_module_that_this_python_cannot_read_counts_as_its_text(write):
-    tried = (
-        "try:\n    from other_python_of_this_study import HELP\nexcept SyntaxError:\n    HELP = 0"
-    )
+    tried = "try:\n    from other_python_of_this_study import HELP\nexcept SyntaxError:\n    HELP = 0"
     source = FILE.replace("WIDTH = 8", tried).replace("width=WIDTH", "width=HELP")
     write("print 1\n", "other_python_of_this_study.py")
     before = everything(write(source))
@@ -217,7 +225,7 @@ def test_a_file_that_is_edited_after_it_was_loaded_counts_as_it_was_loaded(write
     assert fingerprint_of(definition) == before
 
 
-# -- notebooks -------------------------------------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------
 
 SCALE = 2
 
@@ -234,19 +242,20 @@ def test_a_notebooks_functions_count_with_what_they_need(monkeypatch):
         return 2
 
     one = fingerprint_of(StudyDefinition(build_model=build, load_data=other))
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=other, load_data=other))) == {
-        "code.model"
-    }
     assert differing(
-        one, fingerprint_of(StudyDefinition(build_model=build, load_data=other, loss="mse"))
+        one, fingerprint_of(StudyDefinition(build_model=other, load_data=other))
+    ) == {"code.model"}
+    assert differing(
+        one,
+        fingerprint_of(StudyDefinition(build_model=build, load_data=other, loss="mse")),
     ) == {"code.training"}
     monkeypatch.setitem(globals(), "SCALE", 3)
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=other))) == {
-        "code.model"
-    }
+    assert differing(
+        one, fingerprint_of(StudyDefinition(build_model=build, load_data=other))
+    ) == {"code.model"}
 
 
-# -- Pythons ---------------------------------------------------------------------------------------------------------------------
+# -- Pythons ---------------------------------------------------------------------------
 
 SYNTAX = '''
 """A docstring."""
@@ -289,7 +298,9 @@ def interpreters():
     return {each.name: each for each in kept if each.name in names}
 
 
-@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13", "python3.14"])
+@pytest.mark.parametrize(
+    "name", ["python3.11", "python3.12", "python3.13", "python3.14"]
+)
 def test_another_python_that_is_here_reads_code_the_same(name):
     found = interpreters().get(name)
     if found is None:
@@ -307,12 +318,14 @@ def test_another_python_that_is_here_reads_code_the_same(name):
     assert done.stdout.strip() == DIGEST
 
 
-# -- comparing -------------------------------------------------------------------------------------------------------------------
+# -- comparing -------------------------------------------------------------------------
 
 
 def study(fingerprint, *, recorded=None, python="3.11.7", changes=()):
     made = replace(
-        facts(fingerprint=fingerprint), recorded=recorded or {}, versions={"python": python}
+        facts(fingerprint=fingerprint),
+        recorded=recorded or {},
+        versions={"python": python},
     )
     return StudyRecord(
         id=1, plan=replace(plan(), facts=made), state=StudyState.OPEN, reason="", trials=10,
@@ -322,7 +335,9 @@ def study(fingerprint, *, recorded=None, python="3.11.7", changes=()):
 
 def found(fingerprint, *, recorded=None, python="3.11.9", **more):
     return replace(
-        facts(fingerprint=fingerprint, **more), recorded=recorded or {}, versions={"python": python}
+        facts(fingerprint=fingerprint, **more),
+        recorded=recorded or {},
+        versions={"python": python},
     )
 
 
@@ -336,7 +351,9 @@ def test_another_definition_is_refused_with_the_option_that_accepts_it():
         match=r"code\.model: m in the study, n here.*--accept-change code\.model",
     ):
         accept_changes(study(NEW), found(NEW | {"code.model": "n"}))
-    with pytest.raises(FingerprintMismatch, match="epochs: 3 in the study, 4 here") as refused:
+    with pytest.raises(
+        FingerprintMismatch, match="epochs: 3 in the study, 4 here"
+    ) as refused:
         accept_changes(study(NEW), found(NEW | {"epochs": 4}))
     assert "--accept-change" not in str(refused.value)
 
@@ -344,7 +361,9 @@ def test_another_definition_is_refused_with_the_option_that_accepts_it():
 def test_an_accepted_change_is_what_the_study_goes_by_from_then_on():
     here = found(NEW | {"code.model": "n"})
     changes, notes = accept_changes(study(NEW), here, accept=["code.model"])
-    assert [(each.field, each.old, each.new) for each in changes] == [("code.model", "m", "n")]
+    assert [(each.field, each.old, each.new) for each in changes] == [
+        ("code.model", "m", "n")
+    ]
     assert "code.model" in notes[0]
     assert accept_changes(study(NEW, changes=tuple(changes)), here) == ([], ())
     with pytest.raises(FingerprintMismatch):
@@ -363,7 +382,9 @@ def test_what_decides_what_values_mean_cannot_be_accepted():
 
 def test_other_callbacks_are_recorded_and_refuse_nothing():
     before = study(NEW, recorded={"code.callbacks": "a"})
-    [change], [note] = accept_changes(before, found(NEW, recorded={"code.callbacks": "b"}))
+    [change], [note] = accept_changes(
+        before, found(NEW, recorded={"code.callbacks": "b"})
+    )
     assert (change.field, change.new) == ("code.callbacks", "b")
     assert "code.callbacks" in note
     again = study(
@@ -371,22 +392,33 @@ def test_other_callbacks_are_recorded_and_refuse_nothing():
         recorded={"code.callbacks": "a"},
         changes=(Change(field="code.callbacks", old="a", new="b"),),
     )
-    assert accept_changes(again, found(NEW, recorded={"code.callbacks": "b"})) == ([], ())
+    assert accept_changes(again, found(NEW, recorded={"code.callbacks": "b"})) == (
+        [],
+        (),
+    )
     assert again.fingerprint == NEW
 
 
 def test_a_study_of_version_0_1_0_is_compared_as_that_version_did():
     assert not compare(study(OLD), found(NEW, recorded={"code": "one"})).differing
-    assert set(compare(study(OLD), found(NEW, recorded={"code": "two"})).differing) == {"code"}
+    assert set(compare(study(OLD), found(NEW, recorded={"code": "two"})).differing) == {
+        "code"
+    }
     assert set(
-        compare(study(OLD), found(NEW | {"epochs": 5}, recorded={"code": "one"})).differing
+        compare(
+            study(OLD), found(NEW | {"epochs": 5}, recorded={"code": "one"})
+        ).differing
     ) == {"epochs"}
-    [change], _ = accept_changes(study(OLD), found(NEW, recorded={"code": "two"}), accept=["code"])
+    [change], _ = accept_changes(
+        study(OLD), found(NEW, recorded={"code": "two"}), accept=["code"]
+    )
     assert (change.field, change.new) == ("code", "two")
 
 
 def test_under_another_python_the_code_of_a_study_of_0_1_0_is_taken_as_it_is_and_that_is_said():
-    compared = compare(study(OLD), found(NEW, recorded={"code": "two"}, python="3.12.1"))
+    compared = compare(
+        study(OLD), found(NEW, recorded={"code": "two"}, python="3.12.1")
+    )
     assert not compared.differing
     assert "3.11" in compared.notes[0]
     assert "3.12" in compared.notes[0]

@@ -16,7 +16,9 @@ SPEC = TrialSpec(
     trial_id=7,
     attempt=2,
     label="trial 7",
-    setting=Setting(optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None),
+    setting=Setting(
+        optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None
+    ),
     seed=3,
 )
 PLAN = Plan(
@@ -119,7 +121,9 @@ def test_where_the_schedule_ends_in_no_number_the_rate_is_that_of_the_last_updat
         (Verdict.LOST, Status.LOST, 0),
     ],
 )
-def test_a_verdict_is_obeyed_at_once_and_only_what_goes_on_later_is_saved(verdict, status, saved):
+def test_a_verdict_is_obeyed_at_once_and_only_what_goes_on_later_is_saved(
+    verdict, status, saved
+):
     told = Told(verdict)
     attempt = begun(told)
     stop = stop_of(lambda: train_epoch(attempt))
@@ -137,7 +141,10 @@ def test_the_last_epoch_and_a_diverged_one_are_not_saved():
         train_epoch(attempt)
     assert [each.epoch for each in told.snapshots] == [1, 2]
     other = begun(told)
-    assert stop_of(lambda: train_epoch(other, val_loss=float("nan"))).status is Status.DIVERGED
+    assert (
+        stop_of(lambda: train_epoch(other, val_loss=float("nan"))).status
+        is Status.DIVERGED
+    )
     assert len(told.snapshots) == 2
 
 
@@ -155,7 +162,10 @@ def test_a_loss_that_is_no_number_ends_the_attempt_at_its_batch():
     attempt.begin_epoch()
     attempt.count(1, 1.0)
     stop = stop_of(lambda: attempt.count(2, float("nan")))
-    assert (stop.status, stop.reason) == (Status.DIVERGED, "the loss became NaN, at update 1 of 6")
+    assert (stop.status, stop.reason) == (
+        Status.DIVERGED,
+        "the loss became NaN, at update 1 of 6",
+    )
 
 
 def test_an_objective_that_is_not_finite_leaves_a_complete_attempt_without_a_value():
@@ -189,7 +199,12 @@ def test_a_snapshot_within_an_epoch_is_gone_on_from_at_its_batch():
         attempt.count(done, 0.4)
     attempt.look(3, {"loss": 0.4, "accuracy": 0.9})
     taken = told.snapshots[-1]
-    assert (taken.epoch, taken.batch, taken.step, taken.arrays) == (1, 3, 3, {"filled": True})
+    assert (taken.epoch, taken.batch, taken.step, taken.arrays) == (
+        1,
+        3,
+        3,
+        {"filled": True},
+    )
     again = begun(told, spec=replace(SPEC, resume=taken))
     assert again.begin_epoch() is taken
     assert (again.batch, again.batch_logs) == (3, {"loss": 0.4, "accuracy": 0.9})
@@ -230,13 +245,21 @@ def test_weights_that_a_callback_put_back_are_judged_by_their_own_epoch():
         train_epoch(attempt, loss)
     attempt.judge_epoch(1)
     outcome = attempt.conclude(Status.COMPLETE, "judged at epoch 1")
-    assert (outcome.value, outcome.logs["loss"], outcome.reason) == (0.3, 0.3, "judged at epoch 1")
+    assert (outcome.value, outcome.logs["loss"], outcome.reason) == (
+        0.3,
+        0.3,
+        "judged at epoch 1",
+    )
 
 
 def test_an_attempt_that_fails_before_its_model_is_built_has_an_outcome_all_the_same():
     attempt = Attempt(SPEC, engine="toy", notes=("trained alone",))
     outcome = attempt.fail("ValueError: no", "Traceback ...", left=False)
-    assert (outcome.status, outcome.steps, outcome.notes) == (Status.FAILED, 0, ("trained alone",))
+    assert (outcome.status, outcome.steps, outcome.notes) == (
+        Status.FAILED,
+        0,
+        ("trained alone",),
+    )
     assert (outcome.trial_id, outcome.attempt) == (7, 2)
 
 

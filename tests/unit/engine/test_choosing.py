@@ -17,12 +17,16 @@ def test_every_engine_that_may_be_asked_for_is_there():
 
 
 def test_the_narrowest_stack_that_is_about_as_fast_as_the_best_is_taken():
-    chosen = choose({"graph": 1.0, "2 rows": 0.8, "4 rows": 0.51, "8 rows": 0.5, "16 rows": 0.6})
+    chosen = choose(
+        {"graph": 1.0, "2 rows": 0.8, "4 rows": 0.51, "8 rows": 0.5, "16 rows": 0.6}
+    )
     assert (chosen.engine, chosen.width) == ("vectorized", 4)
     assert "4 trials at once" in chosen.reason
 
 
-@pytest.mark.parametrize("milliseconds", [{"graph": 1.0, "2 rows": 0.95}, {"graph": 1.0}])
+@pytest.mark.parametrize(
+    "milliseconds", [{"graph": 1.0, "2 rows": 0.95}, {"graph": 1.0}]
+)
 def test_a_gain_that_is_too_small_leaves_trials_alone(milliseconds):
     chosen = choose(milliseconds)
     assert (chosen.engine, chosen.width) == ("graph", 1)

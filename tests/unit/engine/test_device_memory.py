@@ -1,5 +1,5 @@
-"""Memory is asked for before it is taken: rows, resident data and kept graphs are tried only where
-the device has room. The device is played, since no GPU is at hand.
+"""Memory is asked for before it is taken: rows, resident data and kept graphs are tried
+only where the device has room. The device is played, since no GPU is at hand.
 """
 
 import math
@@ -16,7 +16,7 @@ from lrsearch.engine._tensorflow import memory_limit
 from lrsearch.engine.auto import _row_bytes, _row_seconds
 from lrsearch.engine.calibration import timing_of
 from lrsearch.engine.device_memory import SHARE_OF_FREE, DeviceMemory, read_memory
-from lrsearch.engine.inspection import device_notes
+from lrsearch.engine.inspection_notes import device_notes
 from lrsearch.engine.limits import CannotCarry
 
 GIB = 2**30
@@ -67,7 +67,9 @@ def test_tensorflows_allocator_tells_its_limit_of_a_device_that_is_there():
         (limits.MOST_BYTES + 1, 1, False),
     ],
 )
-def test_data_lies_on_a_gpu_only_beside_the_model(device, monkeypatch, size, step, fits):
+def test_data_lies_on_a_gpu_only_beside_the_model(
+    device, monkeypatch, size, step, fits
+):
     device(24.0 * GIB)
     assert limits.fits_device(Data(size, monkeypatch), step) is fits
 

@@ -20,7 +20,9 @@ from lrsearch.engine.final_training import _save
     ],
     ids=["adamw", "momentum", "adafactor", "loss_scale"],
 )
-def test_a_saved_model_goes_on_with_the_state_and_the_last_rate_of_its_optimizer(make, tmp_path):
+def test_a_saved_model_goes_on_with_the_state_and_the_last_rate_of_its_optimizer(
+    make, tmp_path
+):
     layers = [keras.layers.Input((4,)), keras.layers.Dense(2)]
     model = keras.Sequential(layers)
     model.compile(make(keras.optimizers.schedules.CosineDecay(0.01, 100)), "mse")
@@ -40,6 +42,8 @@ def test_a_saved_model_goes_on_with_the_state_and_the_last_rate_of_its_optimizer
 def state_of(model):
     """The steps that were done, and all else that the optimizer keeps of them."""
     optimizer = inner(model.optimizer)
-    kept = [each for each in optimizer.variables[1:] if "learning_rate" not in each.path]
+    kept = [
+        each for each in optimizer.variables[1:] if "learning_rate" not in each.path
+    ]
     momenta = np.concatenate([each.numpy().ravel() for each in kept])
     return {"steps": optimizer.iterations.numpy(), "momenta": momenta}

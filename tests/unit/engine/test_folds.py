@@ -38,7 +38,9 @@ def halves(rows, _y, _groups):
 
 
 def by_group(_rows, _y, groups):
-    return [(np.flatnonzero(groups != one), np.flatnonzero(groups == one)) for one in (0, 1)]
+    return [
+        (np.flatnonzero(groups != one), np.flatnonzero(groups == one)) for one in (0, 1)
+    ]
 
 
 def forward(rows, _y, _groups):
@@ -56,7 +58,9 @@ def overlapping(rows, _y, _groups):
 
 def loaded(load=lambda: ((X, Y), None), **definition):
     return LoadedStudy(
-        definition=StudyDefinition(build_model=keras.Sequential, load_data=load, **definition)
+        definition=StudyDefinition(
+            build_model=keras.Sequential, load_data=load, **definition
+        )
     )
 
 
@@ -123,7 +127,9 @@ def test_load_data_gets_the_fold_and_the_batch_size():
 
 
 def test_a_fold_that_another_worker_draws_anew_is_refused():
-    study = loaded(lambda fold: ((X + study.drawn, Y), (X[fold : fold + 3], Y[:3])), folds=2)
+    study = loaded(
+        lambda fold: ((X + study.drawn, Y), (X[fold : fold + 3], Y[:3])), folds=2
+    )
     study.drawn = 0
     digests, ratio = find_folds(study, 1)
     assert ratio == pytest.approx(0.3)
@@ -145,7 +151,9 @@ def test_a_graph_reads_the_arrays_that_come_with_the_call():
         for fold in (0, 1)
     ]  # fmt: skip
     assert feeds[0].signature == feeds[1].signature
-    read = tf.function(lambda source: feeds[0].read(source, 0, lambda batch: batch[1], None))
+    read = tf.function(
+        lambda source: feeds[0].read(source, 0, lambda batch: batch[1], None)
+    )
     for fold, feed in enumerate(feeds):
         feed.begin(0)
         expected = loaded(folds=2).data(None, fold).train.y[:2]
@@ -202,7 +210,10 @@ GROUPS = np.arange(10) // 2
             {"folds": fixed((rest_of(1), []), ([0], [1]))},
             "each part of fold 0 must be at least one row; got 'no rows'.",
         ),
-        ({"folds": fixed((rest_of(1), [1]))}, "folds must be at least 2; got '1 of the splitter'."),
+        (
+            {"folds": fixed((rest_of(1), [1]))},
+            "folds must be at least 2; got '1 of the splitter'.",
+        ),
         (
             {"folds": fixed((rest_of(1), [1]), ([0, 10], [2]))},
             "each part of fold 1 must be places of the rows, 0 to 9; got 'place 10'.",
@@ -242,7 +253,9 @@ def test_what_cannot_be_divided_is_refused_in_one_line(given, said):
     assert str(error.value) == said
 
 
-OTHERWISE = "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
+OTHERWISE = (
+    "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
+)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +275,9 @@ OTHERWISE = "Divide it otherwise: fewer folds, another splitter, or def load_dat
         ("TimeSeriesSplit(10)", Y, None, "number of folds=11", OTHERWISE),
     ],
 )  # fmt: skip
-def test_what_scikit_learn_says_or_warns_of_is_refused_in_one_line(splitter, y, groups, got, said):
+def test_what_scikit_learn_says_or_warns_of_is_refused_in_one_line(
+    splitter, y, groups, got, said
+):
     selection = pytest.importorskip("sklearn.model_selection")
     study = loaded(
         lambda: ((X, np.array(y)), None),
@@ -331,7 +346,9 @@ WIDE = np.zeros((10, 3))
         ),
     ],
 )  # fmt: skip
-def test_folds_that_one_model_cannot_train_or_that_are_none_are_refused_in_one_line(load, said):
+def test_folds_that_one_model_cannot_train_or_that_are_none_are_refused_in_one_line(
+    load, said
+):
     with pytest.raises(InvalidValue) as error:
         find_folds(loaded(load, folds=3), 1)
     assert str(error.value) == said

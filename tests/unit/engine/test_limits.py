@@ -46,19 +46,32 @@ def with_own_step():
 def of_model(made, *, yours=False, callbacks=(), **definition):
     definition = {"steps_per_epoch": None, "validation_steps": None} | definition
     return ModelFacts(
-        definition=SimpleNamespace(**definition), model=made, yours=yours, callbacks=callbacks
+        definition=SimpleNamespace(**definition),
+        model=made,
+        yours=yours,
+        callbacks=callbacks,
     )
 
 
 def spec(optimizer="sgd", *, extra=None, batch=None, **given):
     setting = Setting(
-        optimizer=optimizer, learning_rate=0.1, schedule="constant", batch_size=4, extra=extra or {}
+        optimizer=optimizer,
+        learning_rate=0.1,
+        schedule="constant",
+        batch_size=4,
+        extra=extra or {},
     )
     resume = None
     if batch is not None:
         resume = Snapshot(epoch=1, step=9, arrays={}, meta={}, batch=batch)
     return TrialSpec(
-        trial_id=1, attempt=1, label="trial 1", setting=setting, seed=7, resume=resume, **given
+        trial_id=1,
+        attempt=1,
+        label="trial 1",
+        setting=setting,
+        seed=7,
+        resume=resume,
+        **given,
     )
 
 
@@ -143,7 +156,9 @@ def test_each_row_is_the_reason_given_for_facts_that_meet_it(row):
 
 
 def test_every_row_with_a_test_is_met_above():
-    rows = {(engine, limit) for limit in LIMITS if limit.facts for engine in limit.engines}
+    rows = {
+        (engine, limit) for limit in LIMITS if limit.facts for engine in limit.engines
+    }
     met = {(row[0], limit_met(row[0], facts())) for row, facts in MET.items()}
     assert rows == met
 
@@ -167,10 +182,16 @@ def test_a_model_whose_searched_trials_alone_are_asked_may_have_a_function_as_it
 
 
 def test_every_row_without_a_test_is_named_by_an_engine_or_met_in_a_traced_graph():
-    named = {name: limit for name, limit in vars(limits).items() if isinstance(limit, limits.Limit)}
+    named = {
+        name: limit
+        for name, limit in vars(limits).items()
+        if isinstance(limit, limits.Limit)
+    }
     assert {limit for limit in LIMITS if limit.facts is None} <= set(named.values())
     others = "".join(
-        path.read_text(encoding="utf-8") for path in ENGINE.glob("*.py") if path.stem != "limits"
+        path.read_text(encoding="utf-8")
+        for path in ENGINE.glob("*.py")
+        if path.stem != "limits"
     )
     here = (ENGINE / "limits.py").read_text(encoding="utf-8")
     for name in named:

@@ -29,7 +29,9 @@ def test_the_first_the_highest_and_the_last_rate_are_kept():
 
 def test_a_rate_that_is_not_the_schedules_is_named_with_its_update():
     log = entered((0, [0.1, 0.4, 0.25, 0.1]))
-    assert log.fault == ("the learning rate of update 3 was 0.25, where the schedule says 0.3")
+    assert log.fault == (
+        "the learning rate of update 3 was 0.25, where the schedule says 0.3"
+    )
     assert entered((0, [9.0]), planned=None).fault == "", "nothing is known of yours"
 
 

@@ -54,12 +54,21 @@ def test_commands_reach_the_worker_and_a_worker_that_is_gone_does_not_mind_one(f
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", '{"event": "exit", "code": 0}', '{"event": ["done"]}', '{"event": "done"}']
+    "line",
+    [
+        "nonsense",
+        '{"event": "exit", "code": 0}',
+        '{"event": ["done"]}',
+        '{"event": "done"}',
+    ],
 )
 def test_a_worker_that_writes_what_is_no_message_is_ended(follow, line):
     child, came = follow(("write", f"{line}\n"), ("sleep", 30), EXIT)
     assert came == [Exited(-signal.SIGKILL)]
-    assert child.describe_end(-signal.SIGKILL) == f"it wrote to lrsearch's own pipe: {line!r}"
+    assert (
+        child.describe_end(-signal.SIGKILL)
+        == f"it wrote to lrsearch's own pipe: {line!r}"
+    )
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_line_is_not_accused_of_it(follow):
@@ -100,7 +109,9 @@ def test_whole_lines_that_it_printed_are_told_once_and_the_last_are_kept(follow)
     ]
 
 
-def test_the_file_of_what_it_printed_is_emptied_before_it_fills_the_disk(follow, monkeypatch):
+def test_the_file_of_what_it_printed_is_emptied_before_it_fills_the_disk(
+    follow, monkeypatch
+):
     monkeypatch.setattr(module, "_OUTPUT_BYTES", 1000)
     child, _ = follow(("print", "x" * 1500), EXIT)
     child.read_output()

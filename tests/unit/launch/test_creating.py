@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 from ledger_tools import add_worker, claim, facts, finish, setting, train
 
-from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
+from lrsearch.errors import (
+    FingerprintMismatch,
+    StudyBroken,
+    UnknownName,
+    VersionMismatch,
+)
 from lrsearch.launch.creating import (
     choose_references,
     create_or_resume,
@@ -17,7 +22,9 @@ from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
 from lrsearch.values import Origin, StudyState
 
-FOUND = Inspection(facts=facts(), dimensions=(), references=(setting(0.1, "sgd"),), seed=5)
+FOUND = Inspection(
+    facts=facts(), dimensions=(), references=(setting(0.1, "sgd"),), seed=5
+)
 
 
 @pytest.fixture
@@ -42,7 +49,9 @@ def search(ledger):
 
 
 def versions(**changes):
-    return replace(FOUND, facts=facts(versions={"lrsearch": "0", "keras": "3.15.1"} | changes))
+    return replace(
+        FOUND, facts=facts(versions={"lrsearch": "0", "keras": "3.15.1"} | changes)
+    )
 
 
 def test_what_was_not_asked_is_filled_in_once_for_a_new_study():
@@ -54,7 +63,9 @@ def test_what_was_not_asked_is_filled_in_once_for_a_new_study():
 
 
 def test_what_was_asked_is_taken_even_where_it_is_nothing():
-    asked = SearchOptions(seed=0, retest=0, retries=0, timeout=9.0, overrides={"warmup": 0.1})
+    asked = SearchOptions(
+        seed=0, retest=0, retries=0, timeout=9.0, overrides={"warmup": 0.1}
+    )
     plan = make_plan(asked, "toy", None, FOUND)
     assert (plan.seed, plan.retest_seeds, plan.retries) == (0, 0, 0)
     assert (plan.trials, plan.timeout_seconds) == (None, 9.0)
@@ -75,7 +86,9 @@ def test_a_finished_study_stays_finished_until_it_has_more_to_train(ledger, sear
     assert search(trials=3)[0].state is StudyState.OPEN
 
 
-def test_a_stopped_study_is_opened_by_starting_it_and_left_alone_by_creating_it(ledger, search):
+def test_a_stopped_study_is_opened_by_starting_it_and_left_alone_by_creating_it(
+    ledger, search
+):
     made, _ = search(trials=2)
     ledger.set_state(made.id, StudyState.STOPPED)
     left, _ = search(trials=9, resume=False)
@@ -86,7 +99,9 @@ def test_a_stopped_study_is_opened_by_starting_it_and_left_alone_by_creating_it(
 @pytest.mark.parametrize(
     "asked", [{"sampler": "qmc"}, {"pruner": "asha"}, {"seed": 6}, {"retries": 0}]
 )
-def test_other_rules_than_the_study_began_with_are_refused_also_for_creating_it(search, asked):
+def test_other_rules_than_the_study_began_with_are_refused_also_for_creating_it(
+    search, asked
+):
     search(trials=2)
     for resume in (True, False):
         with pytest.raises(FingerprintMismatch) as raised:
@@ -112,13 +127,19 @@ def test_another_definition_is_refused_or_recorded_where_it_is_accepted(ledger, 
 def test_other_libraries_are_refused_or_said_where_they_are_allowed(search):
     search(trials=2, found=versions())
     assert search(found=versions(keras="3.15.9"))[1] == []
-    with pytest.raises(VersionMismatch, match=r"keras 3\.15\.1 in the study, 3\.16\.0 here"):
+    with pytest.raises(
+        VersionMismatch, match=r"keras 3\.15\.1 in the study, 3\.16\.0 here"
+    ):
         search(found=versions(keras="3.16.0"))
     _, said = search(found=versions(keras="3.16.0"), allow_version_drift=True)
-    assert said == ["other library versions, as allowed: keras 3.15.1 in the study, 3.16.0 here"]
+    assert said == [
+        "other library versions, as allowed: keras 3.15.1 in the study, 3.16.0 here"
+    ]
 
 
-def test_a_broken_study_is_refused_with_its_traceback_until_it_has_more_to_train(ledger, search):
+def test_a_broken_study_is_refused_with_its_traceback_until_it_has_more_to_train(
+    ledger, search
+):
     made, _ = search(trials=1)
     worker = add_worker(ledger, made)
     finish(ledger, claim(ledger, made, worker))
@@ -155,7 +176,8 @@ def test_a_study_that_is_not_there_is_none(ledger):
 )
 def test_the_likeliest_optimizers_are_tried_first(trials, yours, tried):
     references = [
-        setting(0.1, name) for name in ("sgd", "momentum", "lion", "rmsprop", "adam", "adamw")
+        setting(0.1, name)
+        for name in ("sgd", "momentum", "lion", "rmsprop", "adam", "adamw")
     ]
     chosen = choose_references(references, trials, setting(0.1, yours))
     assert [each.optimizer for each in chosen] == tried

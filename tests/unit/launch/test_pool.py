@@ -38,7 +38,9 @@ NAMES = {
     "trial_id": 5, "attempt": 1, "number": 0, "kind": Kind.SEARCH, "origin": Origin.SAMPLED,
     "label": "trial 0", "short": "adam",
 }  # fmt: skip
-SETTING = Setting(optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None)
+SETTING = Setting(
+    optimizer="adam", learning_rate=0.1, schedule="constant", batch_size=None
+)
 
 
 def say(message):
@@ -47,7 +49,9 @@ def say(message):
 
 WORK = [("hear", "work"), say(Working(worker=7))]
 STARTED = say(TrialStarted(**NAMES, setting=SETTING))
-ENDED = say(TrialEnded(**NAMES, status=Status.COMPLETE, value=1.0, epochs=1, seconds=0.1))
+ENDED = say(
+    TrialEnded(**NAMES, status=Status.COMPLETE, value=1.0, epochs=1, seconds=0.1)
+)
 DONE = say(WorkerDone(reason="finished"))
 CRASH = ("exit", 3)
 
@@ -74,7 +78,14 @@ def work(scripted, monkeypatch):
     """Lets workers of some slots follow scripts on one study; returns what was closed, and told."""
     monkeypatch.setattr(slot_state, "_FIRST_BACKOFF_SECONDS", 0.01)
 
-    def work(*scripts, by_slot=None, closer=None, count=1, on=lambda _message: None, **options):
+    def work(
+        *scripts,
+        by_slot=None,
+        closer=None,
+        count=1,
+        on=lambda _message: None,
+        **options,
+    ):
         closer, told = closer or Closer(), []
 
         def listen(event):
@@ -118,13 +129,19 @@ def test_a_worker_that_said_of_an_error_is_closed_by_it(work):
 
 
 def test_a_slot_whose_workers_die_holding_nothing_is_given_up(work):
-    with pytest.raises(EnvironmentProblem, match=r"no worker stays alive\. The last one ended by"):
+    with pytest.raises(
+        EnvironmentProblem, match=r"no worker stays alive\. The last one ended by"
+    ):
         work([*WORK, CRASH], closer=Closer(states=[StudyState.OPEN]))
     died = kinds(work.told, WorkerDied)
-    assert [each.retry_seconds is None for each in died] == [False] * (STARTS - 1) + [True]
+    assert [each.retry_seconds is None for each in died] == [False] * (STARTS - 1) + [
+        True
+    ]
 
 
-def test_an_error_that_every_worker_would_meet_ends_the_run_and_is_raised_as_itself(work):
+def test_an_error_that_every_worker_would_meet_ends_the_run_and_is_raised_as_itself(
+    work,
+):
     error = error_to_message(InvalidValue("sampler", got="x", allowed="tpe"))
     with pytest.raises(InvalidValue, match="sampler"):
         work([*WORK, say(error), CRASH])
@@ -132,13 +149,17 @@ def test_an_error_that_every_worker_would_meet_ends_the_run_and_is_raised_as_its
 
 
 def test_a_study_whose_first_trials_fail_alike_is_broken(work):
-    with pytest.raises(StudyBroken, match="the first trials all failed alike: no") as raised:
+    with pytest.raises(
+        StudyBroken, match="the first trials all failed alike: no"
+    ) as raised:
         work([*WORK, say(Broken(reason="no", traceback="line 7"))])
     assert raised.value.traceback_text == "line 7"
 
 
 def test_a_study_that_is_open_when_all_workers_have_left_is_not_done(work):
-    with pytest.raises(EnvironmentProblem, match="is not done, but its workers have left"):
+    with pytest.raises(
+        EnvironmentProblem, match="is not done, but its workers have left"
+    ):
         work([*WORK, DONE], closer=Closer(states=[StudyState.OPEN]))
 
 
@@ -148,7 +169,10 @@ def test_a_trial_that_runs_too_long_is_killed_and_lost(work):
 
 
 def test_a_worker_that_a_signal_stopped_has_its_trials_put_back_and_is_replaced(work):
-    stopped = [say(WorkerSignalled(signal="SIGTERM")), say(WorkerInterrupted(reason="SIGTERM"))]
+    stopped = [
+        say(WorkerSignalled(signal="SIGTERM")),
+        say(WorkerInterrupted(reason="SIGTERM")),
+    ]
     closed, told = work([*WORK, STARTED, *stopped, CRASH], [*WORK, DONE])
     assert closed == [("put back", 7, "its worker ended by told to stop by SIGTERM")]
     assert kinds(told, WorkerDied)[0].ending == "told to stop by SIGTERM"
@@ -159,7 +183,9 @@ def test_a_signal_to_the_parent_stops_every_worker_and_is_raised(work):
         if isinstance(message, TrialStarted):
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="running trials are back in the queue of 'toy'"):
+    with pytest.raises(
+        Interrupted, match="running trials are back in the queue of 'toy'"
+    ):
         work([*WORK, STARTED], on=press)
     assert kinds(work.told, Stopping, PoolEnded) == [
         Stopping(signal=2, seconds=7.0),

@@ -49,8 +49,12 @@ def test_retests_that_do_not_cover_the_folds_alike_are_refused_when_a_study_is_m
 def test_retests_that_do_not_cover_the_folds_alike_are_refused_afterwards(stored):
     with pytest.raises(InvalidValue) as error:
         retesting.retest("toy", RetestOptions(seeds=7), SEARCH, stored, plan_only=True)
-    assert str(error.value).startswith("seeds must be a multiple of the study's 5 folds; got 7.")
-    added = retesting.retest("toy", RetestOptions(seeds=5), SEARCH, stored, plan_only=True)
+    assert str(error.value).startswith(
+        "seeds must be a multiple of the study's 5 folds; got 7."
+    )
+    added = retesting.retest(
+        "toy", RetestOptions(seeds=5), SEARCH, stored, plan_only=True
+    )
     assert added.taken.added == 10
 
 

@@ -1,5 +1,5 @@
-"""The options of `lrsearch.search`: those of the command line, refused in one line where they make
-no sense.
+"""The options of `lrsearch.search`: those of the command line, refused in one line
+where they make no sense.
 """
 
 import inspect
@@ -101,7 +101,12 @@ def test_the_space_is_changed_as_the_command_line_changes_it():
         "warmup": 0.1,
         "batch_size": [32, 64],
     }
-    words |= {"extra": {"dropout": {"between": [0.0, 0.5]}, "kind": {"choices": ["relu", "gelu"]}}}
+    words |= {
+        "extra": {
+            "dropout": {"between": [0.0, 0.5]},
+            "kind": {"choices": ["relu", "gelu"]},
+        }
+    }
     assert call == from_words(words)
     space = SearchSpace().with_overrides(call)
     assert space.extra == {"dropout": (0.0, 0.5), "kind": ["relu", "gelu"]}

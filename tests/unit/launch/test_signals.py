@@ -1,5 +1,5 @@
-"""Signals to a parent of workers: the first asks, what was told to outlive its terminal does, and
-forks of the caller's are left alone.
+"""Signals to a parent of workers: the first asks, what was told to outlive its terminal
+does, and forks of the caller's are left alone.
 """
 
 import os
@@ -31,9 +31,16 @@ with Signals(first=lambda number: print("first", number), second=lambda: print("
 
 def test_a_child_of_the_callers_own_that_is_terminated_ends_nothing_else():
     done = subprocess.run(
-        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FORKS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert (done.returncode, done.stdout.split()) == (0, ["-15", "-15", "-15", "None"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (
+        0,
+        ["-15", "-15", "-15", "None"],
+    ), done.stderr
 
 
 @pytest.fixture

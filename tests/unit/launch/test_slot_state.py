@@ -35,7 +35,9 @@ def test_workers_that_die_holding_nothing_are_given_up(state):
     assert [state.count_death(child()) for _ in range(STARTS)][-1] is None
 
 
-def test_what_a_worker_dies_with_counts_against_its_trial_and_not_against_the_slot(state):
+def test_what_a_worker_dies_with_counts_against_its_trial_and_not_against_the_slot(
+    state,
+):
     delays = [
         state.count_death(child(attempts=(1,) if n % STARTS == STARTS - 1 else ()))
         for n in range(20)
@@ -43,14 +45,20 @@ def test_what_a_worker_dies_with_counts_against_its_trial_and_not_against_the_sl
     assert None not in delays
 
 
-def test_signals_to_workers_are_not_taken_for_failed_starts_but_cannot_go_on_for_ever(state):
+def test_signals_to_workers_are_not_taken_for_failed_starts_but_cannot_go_on_for_ever(
+    state,
+):
     delays = [state.count_death(child(signalled="SIGTERM")) for _ in range(STOPS)]
     assert None not in delays[:-1]
     assert delays[-1] is None
 
 
 def test_the_error_comes_first_in_its_last_words(state):
-    state.reason, state.tail, state.ending = "KeyError: 'x'", "I0000 no GPU", "exit code 1"
+    state.reason, state.tail, state.ending = (
+        "KeyError: 'x'",
+        "I0000 no GPU",
+        "exit code 1",
+    )
     assert state.last_words.splitlines() == [
         "failed: KeyError: 'x'",
         "The last that it printed:",

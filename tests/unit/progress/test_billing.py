@@ -3,15 +3,23 @@
 import pytest
 from ledger_tools import plan
 
-from lrsearch.messages import EngineReady, Event, TrialEnded, TrialProgress, TrialStarted
+from lrsearch.events import Event
+from lrsearch.messages import EngineReady, TrialEnded, TrialProgress, TrialStarted
 from lrsearch.progress.billing import BillEstimator
 from lrsearch.values import Kind, Origin, Setting, Status, StudyRecord, StudyState
 
 STUDY = StudyRecord(
     id=1, plan=plan(), state=StudyState.OPEN, reason="", trials=10, deadline=None, created_at=0.0, optuna_study_id=0,
 )  # fmt: skip
-SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
-FIGURES = {"engine": "graph", "width": 1, "means": {"graph": 1.0}, "tracing_seconds": 2.0}
+SETTING = Setting(
+    optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None
+)
+FIGURES = {
+    "engine": "graph",
+    "width": 1,
+    "means": {"graph": 1.0},
+    "tracing_seconds": 2.0,
+}
 
 
 def told(*events):
@@ -23,9 +31,21 @@ def told(*events):
     return [each.message.forecast for each in bills]
 
 
-NAMES = {"number": 0, "kind": Kind.SEARCH, "origin": Origin.YOURS, "label": "", "short": ""}
+NAMES = {
+    "number": 0,
+    "kind": Kind.SEARCH,
+    "origin": Origin.YOURS,
+    "label": "",
+    "short": "",
+}
 OVER = TrialEnded(
-    **NAMES, trial_id=1, attempt=1, status=Status.FAILED, value=None, epochs=0, seconds=1.0
+    **NAMES,
+    trial_id=1,
+    attempt=1,
+    status=Status.FAILED,
+    value=None,
+    epochs=0,
+    seconds=1.0,
 )
 
 
@@ -35,7 +55,11 @@ def ready(**figures):
 
 def started(trial_id=1, *, resumed_update=0):
     message = TrialStarted(
-        **NAMES, trial_id=trial_id, attempt=1, setting=SETTING, resumed_update=resumed_update
+        **NAMES,
+        trial_id=trial_id,
+        attempt=1,
+        setting=SETTING,
+        resumed_update=resumed_update,
     )
     return Event(message=message, at=10.0)
 
@@ -56,7 +80,9 @@ def progress(step, at, *, trial_id=1, epoch=0):
 
 
 def test_the_first_worker_that_timed_steps_has_the_word():
-    [forecast] = told(ready(**FIGURES), ready(), started(), progress(10, 20.0), progress(20, 30.0))
+    [forecast] = told(
+        ready(**FIGURES), ready(), started(), progress(10, 20.0), progress(20, 30.0)
+    )
     assert forecast.timed.tracing == 2.0
 
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from lrsearch.errors import Interrupted
+from lrsearch.events import Event
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.messages import (
-    Event,
     Note,
     Output,
     PoolStarted,
@@ -35,7 +35,9 @@ from lrsearch.progress.watching import show_progress
 from lrsearch.report.bill import duration
 from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
 
-SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
+SETTING = Setting(
+    optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None
+)
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +128,12 @@ def progressed(number, *, slot="cpu:0", epoch=3, epochs=20, value=0.95):
     return Event(message=message, slot=slot)
 
 
-def died(*, reason="", tail="", retry_seconds=1.0, ending="signal SIGKILL", slot="cpu:1"):
-    message = WorkerDied(ending=ending, reason=reason, tail=tail, retry_seconds=retry_seconds)
+def died(
+    *, reason="", tail="", retry_seconds=1.0, ending="signal SIGKILL", slot="cpu:1"
+):
+    message = WorkerDied(
+        ending=ending, reason=reason, tail=tail, retry_seconds=retry_seconds
+    )
     return Event(message=message, slot=slot)
 
 
@@ -137,7 +143,9 @@ def result(number, value, *, short="adam 1.0e-03 constant", **more):
 
 def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
     """What the ledger says of the whole study."""
-    return Event(message=StudyAnswer(best=best, yours=yours, seconds_left=seconds_left), at=at)
+    return Event(
+        message=StudyAnswer(best=best, yours=yours, seconds_left=seconds_left), at=at
+    )
 
 
 def state_of(*events):
@@ -162,13 +170,24 @@ def test_the_best_and_yours_are_the_studys_and_not_this_process_own():
 
 
 def test_the_trial_that_the_study_then_calls_best_is_marked():
-    lines = lines_of(*begun(), answered(best=result(1, 0.9)), ended(1, 0.9), ended(2, 0.99))
-    assert [line.endswith("best so far") for line in lines if line.startswith("[")] == [True, False]
+    lines = lines_of(
+        *begun(), answered(best=result(1, 0.9)), ended(1, 0.9), ended(2, 0.99)
+    )
+    assert [line.endswith("best so far") for line in lines if line.startswith("[")] == [
+        True,
+        False,
+    ]
 
 
 def test_the_time_left_is_the_studys_whoever_trains():
-    state = state_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
-    assert (state.seconds_left(30.0), state.seconds_left(35.0), state.seconds_left(99.0)) == (
+    state = state_of(
+        *begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0)
+    )
+    assert (
+        state.seconds_left(30.0),
+        state.seconds_left(35.0),
+        state.seconds_left(99.0),
+    ) == (
         40.0,
         35.0,
         0.0,
@@ -185,7 +204,9 @@ def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
     searching = view_of(
         state_of(
             *begun(),
-            answered(best=result(4, 0.985), yours=result(0, None, state=TrialState.DIVERGED)),
+            answered(
+                best=result(4, 0.985), yours=result(0, None, state=TrialState.DIVERGED)
+            ),
         ),
         80,
     )
@@ -200,7 +221,8 @@ def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
     assert all(len(line) <= 80 for line in after.splitlines())
     lost = "1 training; retests: 2 diverged, 1 failed"
     assert f"trial 333, {lost}" in view_of(
-        state_of(*begun(), answered(best=replace(retested, number=333, evidence=lost))), 80
+        state_of(*begun(), answered(best=replace(retested, number=333, evidence=lost))),
+        80,
     )
 
 
@@ -314,7 +336,10 @@ def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
 
 def test_retests_are_counted_once_too():
     state = state_of(
-        *begun(), counts(retests=(0,)), ended(0, kind=Kind.RETEST), ended(1, kind=Kind.RETEST)
+        *begun(),
+        counts(retests=(0,)),
+        ended(0, kind=Kind.RETEST),
+        ended(1, kind=Kind.RETEST),
     )
     assert (state.retests_done, state.retests_planned) == (2, 12)
 
@@ -331,8 +356,12 @@ def test_retests_are_counted_once_too():
         ),
     ],
 )  # fmt: skip
-def test_what_is_retested_is_said_in_whole_words(trials, seeds, retests, left_out, line):
-    planned = RetestsPlanned(trials=trials, seeds=seeds, retests=retests, left_out=left_out)
+def test_what_is_retested_is_said_in_whole_words(
+    trials, seeds, retests, left_out, line
+):
+    planned = RetestsPlanned(
+        trials=trials, seeds=seeds, retests=retests, left_out=left_out
+    )
     assert lines_of(Event(message=planned)) == [f"the search is over; {line}"]
 
 
@@ -384,12 +413,14 @@ def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
 def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
     told = [*begun(), billed(100.0), answered(seconds_left=400.0, at=16.0)]
     assert state_of(*told).seconds_left(20.0) == 95.0
-    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings,
-    # which took twice as long.
+    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first
+    # four trainings, which took twice as long.
     slow = [ended(number, seconds=1.0, at=103.0) for number in range(4)]
     assert state_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
     assert (
-        state_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0)
+        state_of(
+            *told, *(ended(number, seconds=1.0) for number in range(16))
+        ).seconds_left(20.0)
         == 396.0
     )
 
@@ -397,9 +428,17 @@ def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
 def test_the_bill_is_said_again_when_two_trainings_of_each_worker_have_ended_or_a_long_one():
     short = [ended(number, seconds=1.0, at=59.0) for number in range(5)]
     lines = lines_of(*begun(), billed(100.0), *short)
-    assert [line.split("; ")[1] for line in lines if "a training" in line] == ["1.0 s a training"]
-    assert "10 trials, 4 done, about 56 s on 2 workers, done at 00:01; 1.0 s a training" in lines
-    assert "30 s a training" in lines_of(*begun(), billed(100.0), ended(0, seconds=30.0))[-1]
+    assert [line.split("; ")[1] for line in lines if "a training" in line] == [
+        "1.0 s a training"
+    ]
+    assert (
+        "10 trials, 4 done, about 56 s on 2 workers, done at 00:01; 1.0 s a training"
+        in lines
+    )
+    assert (
+        "30 s a training"
+        in lines_of(*begun(), billed(100.0), ended(0, seconds=30.0))[-1]
+    )
 
 
 def test_a_study_with_nothing_left_has_no_bill():
@@ -428,12 +467,16 @@ def test_a_reader_that_leaves_ends_the_lines_and_the_log_file_says_so_once(tmp_p
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert [each["event"] for each in events].count("trial.ended") == 3
     notes = [each["text"] for each in events if each["event"] == "note"]
-    assert notes == ["progress on the terminal ends here (Broken pipe); training goes on"]
+    assert notes == [
+        "progress on the terminal ends here (Broken pipe); training goes on"
+    ]
 
 
 def test_a_full_disk_under_the_log_file_is_said_once_on_the_terminal():
     lines = lines_of(*begun(), ended(0), ended(1), log_file="/dev/full")
-    assert lines[0] == "the log file ends here (No space left on device); training goes on"
+    assert (
+        lines[0] == "the log file ends here (No space left on device); training goes on"
+    )
     assert prefixes(lines) == ["[1/10]", "[2/10]"]
 
 
@@ -442,7 +485,9 @@ def test_two_listeners_that_fail_at_once_leave_the_third():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     heard = []
-    listen = broadcast({"the log file": failing, "progress": failing, "the third": heard.append})
+    listen = broadcast(
+        {"the log file": failing, "progress": failing, "the third": heard.append}
+    )
     listen(ended(0))
     listen(ended(1))
     assert [getattr(event.message, "text", event.message.event) for event in heard] == [
@@ -466,7 +511,12 @@ def test_quiet_says_nothing():
 
 
 def test_what_several_workers_find_is_said_once_and_what_one_repeats_each_time():
-    found = [("cpu:0", "grows"), ("cpu:1", "grows"), ("cpu:0", "waits"), ("cpu:0", "waits")]
+    found = [
+        ("cpu:0", "grows"),
+        ("cpu:1", "grows"),
+        ("cpu:0", "waits"),
+        ("cpu:0", "waits"),
+    ]
     events = (Event(message=Note(text=text), slot=slot) for slot, text in found)
     assert lines_of(*events) == ["grows", "waits", "waits"]
 
@@ -500,7 +550,10 @@ def test_a_worker_that_died_is_told_with_its_last_line():
 
 def test_the_error_of_a_worker_that_died_comes_before_what_libraries_print():
     facts = {"ending": "exit code 1", "reason": "KeyError: 'x'", "tail": "I0000 no GPU"}
-    assert lines_of(died(**facts, retry_seconds=None))[1:] == ["KeyError: 'x'", "I0000 no GPU"]
+    assert lines_of(died(**facts, retry_seconds=None))[1:] == [
+        "KeyError: 'x'",
+        "I0000 no GPU",
+    ]
     assert lines_of(died(**facts, retry_seconds=1.0))[1:] == ["KeyError: 'x'"]
 
 
@@ -598,7 +651,10 @@ def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_
 
 
 def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():
-    begins = started(3, resumed_from=2, resumed_update=140, short="adam"), started(3, short="adam")
+    begins = (
+        started(3, resumed_from=2, resumed_update=140, short="adam"),
+        started(3, short="adam"),
+    )
     assert [line for line in lines_of(*begun(), *begins) if "trial 3" in line] == [
         "cpu:0: trial 3 goes on from epoch 2, update 140: adam"
     ]

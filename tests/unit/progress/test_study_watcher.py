@@ -1,5 +1,5 @@
-"""How a study stands, told from its ledger: the same best, yours and time left to every process
-that looks.
+"""How a study stands, told from its ledger: the same best, yours and time left to every
+process that looks.
 """
 
 import threading
@@ -10,7 +10,8 @@ import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.answer import summarise
-from lrsearch.messages import Event, Result, TrialEnded
+from lrsearch.events import Event
+from lrsearch.messages import Result, TrialEnded
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.report.status_page import status_data, status_text
 from lrsearch.storage import PlanRetests, Retest, database, open_ledger
@@ -53,7 +54,9 @@ def ended(kind=Kind.SEARCH, value=None):
 
 def status(ledger, study):
     found = ledger.trials(study.id), ledger.workers(study.id)
-    return status_data(study, ledger.counts(study.id), *found, engines={}, now=ledger.now())
+    return status_data(
+        study, ledger.counts(study.id), *found, engines={}, now=ledger.now()
+    )
 
 
 def test_a_process_that_attached_is_told_the_best_that_others_trained_at_once(ledger):
@@ -79,15 +82,23 @@ def test_after_the_retests_events_status_and_best_name_the_same_setting(ledger):
     watcher, told = watched(ledger, study)
     assert told[0].best.number == 1
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0), PlanRetests)
-    ledger.plan_retests(study.id, [Retest(parent=parent, repeat=0, seed=5) for parent in (1, 2, 0)])
-    for value, state in ((None, Status.DIVERGED), (0.75, Status.COMPLETE), (0.72, Status.COMPLETE)):
+    ledger.plan_retests(
+        study.id, [Retest(parent=parent, repeat=0, seed=5) for parent in (1, 2, 0)]
+    )
+    for value, state in (
+        (None, Status.DIVERGED),
+        (0.75, Status.COMPLETE),
+        (0.72, Status.COMPLETE),
+    ):
         finish(ledger, claim(ledger, study, worker), value=value, status=state)
         watcher.handle(ended(Kind.RETEST, value))
     answer = summarise(study, ledger.trials(study.id))
     data = status(ledger, study)
     assert answer.best.trial == 2, "the best of the search diverged on a fresh seed"
     best = told[-1].best
-    assert best == Result(number=2, value=0.75, short=best.short, seeds=1, evidence="1 seed")
+    assert best == Result(
+        number=2, value=0.75, short=best.short, seeds=1, evidence="1 seed"
+    )
     assert (data["best"]["trial"], data["best"]["value"], data["best"]["evidence"]) == (
         2,
         0.75,
@@ -111,7 +122,9 @@ def test_the_time_left_counts_all_workers_and_retests_and_what_was_extended(ledg
     ledger.worker_seen(other, "gone")
     watcher.handle(ended(value=2.0))
     assert told[-1].seconds_left == pytest.approx((5 + 4 * 2) * 0.1 / 1)
-    assert status(ledger, ledger.study(study.name))["estimated_seconds_left"] == pytest.approx(1.3)
+    assert status(ledger, ledger.study(study.name))[
+        "estimated_seconds_left"
+    ] == pytest.approx(1.3)
 
 
 def test_a_database_that_is_away_keeps_nobody_waiting(ledger, monkeypatch):
@@ -145,5 +158,7 @@ def test_nothing_is_left_of_a_finished_study_and_a_deadline_caps(ledger):
     assert watched(ledger, over)[1][-1].seconds_left == 0.0
     late = replace(over, trials=None, deadline=ledger.now() + 30.0)
     found = ledger.trials(study.id), ledger.workers(study.id)
-    data = status_data(late, ledger.counts(study.id), *found, engines={}, now=ledger.now())
+    data = status_data(
+        late, ledger.counts(study.id), *found, engines={}, now=ledger.now()
+    )
     assert 29.0 < data["estimated_seconds_left"] <= 30.0

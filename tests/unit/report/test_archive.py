@@ -11,7 +11,12 @@ from ledger_tools import facts, plan, setting
 
 from lrsearch.errors import InvalidValue
 from lrsearch.jsonable import to_json
-from lrsearch.report.archive import StudyHistory, archive_files, read_archive, write_archive
+from lrsearch.report.archive import (
+    StudyHistory,
+    archive_files,
+    read_archive,
+    write_archive,
+)
 from lrsearch.report.trials import trial_rows, trials_csv, trials_table
 from lrsearch.storage import AttemptRecord
 from lrsearch.values import (
@@ -56,7 +61,9 @@ def history():
         trial(2, 0.7, setting=setting(1e-2)),
         trial(0, 0.69, id=20, kind=Kind.RETEST, parent=2, repeat=1, seed=7),
     )
-    point = CurvePoint(epoch=1, step=10, rate=1e-3, seconds=0.5, value=0.25, logs={"loss": 1.5})
+    point = CurvePoint(
+        epoch=1, step=10, rate=1e-3, seconds=0.5, value=0.25, logs={"loss": 1.5}
+    )
     attempt = AttemptRecord(
         attempt=1, worker=4, status="complete", reason="", started_at=1.0, ended_at=2.0
     )
@@ -80,7 +87,11 @@ def rows(files, name):
 def test_every_table_is_there_as_csv_and_as_json_with_the_same_rows(history):
     files = archive_files(history, SOURCES)
     for name in ("trials", "curves", "attempts", "workers"):
-        assert len(rows(files, f"{name}.csv")) == len(json.loads(files[f"{name}.json"])) > 0, name
+        assert (
+            len(rows(files, f"{name}.csv"))
+            == len(json.loads(files[f"{name}.json"]))
+            > 0
+        ), name
     first, diverged, _, retest = rows(files, "trials.csv")
     assert float(first["value"]) == 0.1 + 0.2, "the number itself, not its first digits"
     assert (first["seed"], first["learning_rate"]) == (str(2**30), "0.001")
@@ -99,7 +110,9 @@ def test_a_study_with_folds_says_which_one_each_training_had(history):
     folded = replace(study, plan=replace(study.plan, facts=facts(folds=3)))
     files = archive_files(replace(history, study=folded), SOURCES)
     assert [each["fold"] for each in rows(files, "trials.csv")] == ["0", "0", "0", "1"]
-    table = list(csv.DictReader(io.StringIO(trials_csv(history.trials, facts(folds=3)))))
+    table = list(
+        csv.DictReader(io.StringIO(trials_csv(history.trials, facts(folds=3))))
+    )
     assert [each["fold"] for each in table] == ["0", "0", "0", "1"]
     assert [each["fold"] for each in trial_rows(history.trials, facts())] == [None] * 4
     text = trials_table(history.trials, facts=facts(folds=3))
@@ -145,7 +158,9 @@ def test_what_was_changed_afterwards_is_refused_with_the_files_name(history, tmp
         read_archive(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"no zip", None], ids=["empty", "text", "another zip"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no zip", None], ids=["empty", "text", "another zip"]
+)
 def test_a_file_that_is_no_archive_is_refused(tmp_path, data):
     path = tmp_path / "x.zip"
     if data is None:
@@ -157,9 +172,14 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, data):
         read_archive(path)
 
 
-def test_an_archive_of_a_newer_format_is_refused_and_its_version_named(history, tmp_path):
+def test_an_archive_of_a_newer_format_is_refused_and_its_version_named(
+    history, tmp_path
+):
     files = archive_files(history, SOURCES)
-    data = json.loads(files["study.json"]) | {"format": 99, "written_by": {"lrsearch": "9.9"}}
+    data = json.loads(files["study.json"]) | {
+        "format": 99,
+        "written_by": {"lrsearch": "9.9"},
+    }
     write_archive(tmp_path / "x.zip", files | {"study.json": json.dumps(data)})
     with pytest.raises(InvalidValue, match=r"lrsearch 9\.9"):
         read_archive(tmp_path / "x.zip")

@@ -16,7 +16,13 @@ STUDY = StudyRecord(
     id=1, plan=plan(), state=StudyState.FINISHED, reason="", trials=2, deadline=None, created_at=0.0, optuna_study_id=1,
 )  # fmt: skip
 RECIPE = Recipe(
-    study=STUDY, trial=7, setting=setting(), yours=False, value=0.9, retests=3, interval=(0.8, 1.0)
+    study=STUDY,
+    trial=7,
+    setting=setting(),
+    yours=False,
+    value=0.9,
+    retests=3,
+    interval=(0.8, 1.0),
 )
 
 
@@ -59,14 +65,17 @@ def test_it_claims_nothing_for_another_length_or_without_an_interval():
 
 
 def test_it_says_the_test_split_and_why_a_file_does_not_load():
-    _, text = said(logs={"test_accuracy": 0.88, "loss": 0.1}, problem="Unknown layer: 'Mine'")
+    _, text = said(
+        logs={"test_accuracy": 0.88, "loss": 0.1}, problem="Unknown layer: 'Mine'"
+    )
     assert "test_accuracy 0.8800" in text
     assert "loss" not in text.replace("val_loss", "")
     assert "Unknown layer: 'Mine'" in text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "{}", json.dumps({"record": {}, "trial": 1, "retest": None})]
+    "text",
+    ["", "{", "[]", "3", "{}", json.dumps({"record": {}, "trial": 1, "retest": None})],
 )
 def test_a_file_that_is_no_export_is_refused_in_one_line(tmp_path, text):
     file = tmp_path / "x.json"

@@ -45,7 +45,9 @@ def test_a_column_that_is_shown_cut_is_not_called_missing():
 
 
 def test_an_empty_column_takes_no_room_and_is_not_missed():
-    lines = table([COLUMNS[0], Column(head="a long reason", cells=["", ""], rank=1)], 10)
+    lines = table(
+        [COLUMNS[0], Column(head="a long reason", cells=["", ""], rank=1)], 10
+    )
     assert lines == ["study", "digits", "another"]
 
 

@@ -8,7 +8,14 @@ from ledger_tools import facts, plan, setting
 
 from lrsearch.answer import NOTEBOOK, summarise
 from lrsearch.report.notebook_page import answer_html
-from lrsearch.values import Kind, Origin, StudyRecord, StudyState, TrialRecord, TrialState
+from lrsearch.values import (
+    Kind,
+    Origin,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
 
 STUDY = StudyRecord(
     id=1, plan=plan(name="<b>bold</b>", facts=facts()), state=StudyState.FINISHED, reason="", trials=2, deadline=None,

@@ -1,5 +1,5 @@
-"""Notes for the dashboard: written once and together, renewed when they change, left alone where
-somebody edited them.
+"""Notes for the dashboard: written once and together, renewed when they change, left
+alone where somebody edited them.
 """
 
 import re
@@ -44,12 +44,15 @@ def test_notes_are_renewed_and_an_edited_one_stays(ledger):
     study = trained(ledger)
     records = ledger.trials(study.id)
     answer = summarise(study, records)
-    assert write_notes(ledger, study, answer, records) == 4, "three trials and the study"
+    assert write_notes(ledger, study, answer, records) == 4, (
+        "three trials and the study"
+    )
     assert write_notes(ledger, study, answer, records) == 0, "nothing changed"
     theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
     assert "lrsearch best toy" in get_note(theirs)
     longer = [
-        replace(each, traceback_text="x" * 5000 if each.number == 1 else "") for each in records
+        replace(each, traceback_text="x" * 5000 if each.number == 1 else "")
+        for each in records
     ]
     assert write_notes(ledger, study, answer, longer) == 1
     note = get_note(optuna.trial.Trial(theirs, theirs.trials[1]._trial_id))
@@ -70,20 +73,26 @@ def test_all_notes_of_a_study_are_one_transaction_of_a_few_statements(tmp_path):
     records = ledger.trials(study.id)
     answer, statements = summarise(study, records), []
     event.listen(
-        ledger.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2])
+        ledger.database.engine,
+        "before_cursor_execute",
+        lambda *told: statements.append(told[2]),
     )
     assert write_notes(ledger, study, answer, records) == 25
     assert len(statements) <= 8, statements
     ledger.close()
 
 
-def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late(tmp_path):
+def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late(
+    tmp_path,
+):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
     study, keeper = trained(ledger), NoteWriter(ledger, StudyViews(ledger))
     assert [keeper.look() for _ in range(3)] == [4, 0, 0]
     assert keeper._again == set()
     theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
-    assert "spent: 3 trainings, " in get_note(theirs), "as `lrsearch best` and `status` say it"
+    assert "spent: 3 trainings, " in get_note(theirs), (
+        "as `lrsearch best` and `status` say it"
+    )
     other = ledger.create_study(plan(name="other", trials=2, retest_seeds=0))
     train(ledger, other, add_worker(ledger, other))
     assert keeper.look() == 3
@@ -92,7 +101,9 @@ def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late
     ledger.close()
 
 
-def test_the_keeper_writes_notes_of_trials_whose_rows_another_look_made(tmp_path, monkeypatch):
+def test_the_keeper_writes_notes_of_trials_whose_rows_another_look_made(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("lrsearch.storage.mirror.LIMIT", 20)
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
     study = ledger.create_study(plan(name="behind", trials=50, retest_seeds=0))
@@ -110,13 +121,17 @@ def record(**more):
 
 
 def outside_fences(note):
-    """The lines of a note that are read as Markdown, as CommonMark fences code: a fence is ended by
-    one at least as long.
+    """The lines of a note that are read as Markdown, as CommonMark fences code: a fence
+    is ended by one at least as long.
     """
     left, fence = [], ""
     for line in note.splitlines():
         if fence:
-            fence = "" if set(line.strip()) == {"`"} and len(line.strip()) >= len(fence) else fence
+            fence = (
+                ""
+                if set(line.strip()) == {"`"} and len(line.strip()) >= len(fence)
+                else fence
+            )
         elif found := re.match("`{3,}", line):
             fence = found[0]
         else:
@@ -137,7 +152,8 @@ def outside_fences(note):
 )
 def test_what_the_studys_code_said_never_leaves_its_fence(text):
     note = trial_note(
-        record(reason=text, traceback_text=f"Traceback\n{text}\nend", notes=(text,)), "val_*x*_`y"
+        record(reason=text, traceback_text=f"Traceback\n{text}\nend", notes=(text,)),
+        "val_*x*_`y",
     )
     markdown = outside_fences(note)
     assert not [
@@ -176,7 +192,14 @@ def study_and_retests(tmp_path):
         for each in ledger.trials(study.id)
     ]
     retests = [
-        replace(each, id=10 + each.id, kind=Kind.RETEST, parent=each.number, repeat=0, value=value)
+        replace(
+            each,
+            id=10 + each.id,
+            kind=Kind.RETEST,
+            parent=each.number,
+            repeat=0,
+            value=value,
+        )
         for each, value in zip(searched, (0.7, 0.75, 0.8), strict=True)
     ]
     yield study, [*searched, *retests]

@@ -31,7 +31,9 @@ def trained(ledger, trials=5):
 
 def show(ledger, study, **more):
     records = ledger.trials(study.id)
-    return show_in_optuna(ledger, Mirror(ledger), study, records, summarise(study, records), **more)
+    return show_in_optuna(
+        ledger, Mirror(ledger), study, records, summarise(study, records), **more
+    )
 
 
 def theirs(ledger, study):
@@ -43,7 +45,9 @@ def figure(ledger, study):
     return json.loads(get_plotly_graph_objects(attrs)["lrsearch-rates"])
 
 
-def test_the_page_has_our_figure_the_verdict_and_that_single_values_are_flattered(ledger):
+def test_the_page_has_our_figure_the_verdict_and_that_single_values_are_flattered(
+    ledger,
+):
     study = trained(ledger)
     assert show(ledger, study)
     drawn = figure(ledger, study)
@@ -128,7 +132,9 @@ def test_a_knob_of_another_shape_or_optimizer_is_no_parameter_of_the_row(ledger)
         hyper={"adamw": {"weight_decay": (1e-4, 1e-1)}},
     )
     dimensions = tuple(each.to_json() for each in space.public_dimensions())
-    study = ledger.create_study(plan(trials=2, retest_seeds=0, first=(), dimensions=dimensions))
+    study = ledger.create_study(
+        plan(trials=2, retest_seeds=0, first=(), dimensions=dimensions)
+    )
     worker = add_worker(ledger, study)
     chosen = [
         Setting(optimizer="momentum", learning_rate=0.1, schedule="constant", batch_size=None, shape={"warmup": 0.1}),
@@ -141,7 +147,9 @@ def test_a_knob_of_another_shape_or_optimizer_is_no_parameter_of_the_row(ledger)
         claimed = ledger.claim(study.id, worker, lease_seconds=60.0)
         params = space.public_params(each)
         assert "power" in params
-        assert ledger.bind(claimed.trial.id, claimed.attempt, setting=each, params=params, seed=1)
+        assert ledger.bind(
+            claimed.trial.id, claimed.attempt, setting=each, params=params, seed=1
+        )
         ledger.finish(outcome(claimed, value=0.5), ())
     Mirror(ledger).complete(study.id)
     first, second = theirs(ledger, study).trials

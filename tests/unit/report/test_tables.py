@@ -78,7 +78,8 @@ FAILED = trial(
     reason="ValueError: the shapes (32, 10) and (32, 11) do not agree " * 3,
 )
 RUNNING = [
-    trial(number, state=TrialState.RUNNING, value=None, attempt=2) for number in range(5, 25)
+    trial(number, state=TrialState.RUNNING, value=None, attempt=2)
+    for number in range(5, 25)
 ]
 RETESTS = [
     trial(
@@ -99,7 +100,9 @@ WORKERS = [
     )
     for number in range(20)
 ]  # fmt: skip
-COUNTS = Counts(waiting=15, running=20, complete=4, failed=1, retests=12, retests_done=12)
+COUNTS = Counts(
+    waiting=15, running=20, complete=4, failed=1, retests=12, retests_done=12
+)
 CURVE = [
     CurvePoint(
         epoch=epoch,
@@ -120,7 +123,9 @@ def status(**more):
             * 2
         }
     }
-    return status_data(STUDY, COUNTS, RECORDS, WORKERS, engines=engines, now=100.0) | more
+    return (
+        status_data(STUDY, COUNTS, RECORDS, WORKERS, engines=engines, now=100.0) | more
+    )
 
 
 def shown(trial):
@@ -138,12 +143,16 @@ def shown(trial):
 
 
 PAGES = {
-    "studies": lambda width: studies_table(study_rows([(STUDY, COUNTS)] * 2), width=width),
+    "studies": lambda width: studies_table(
+        study_rows([(STUDY, COUNTS)] * 2), width=width
+    ),
     "status": lambda width: status_text(status(), width=width),
     "status --watch": lambda width: status_text(status(), width=width, watched=True),
     "trials": lambda width: trials_table(RECORDS, width=width),
     "show": lambda width: trial_text(FAILED, shown(FAILED), width=width),
-    "workers": lambda width: workers_table(worker_rows(WORKERS, now=100.0), width=width),
+    "workers": lambda width: workers_table(
+        worker_rows(WORKERS, now=100.0), width=width
+    ),
     "best": lambda width: answer_text(summarise(STUDY, RECORDS), width=width),
 }
 
@@ -151,7 +160,9 @@ PAGES = {
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_line_fits_the_terminal(page, width):
-    lines = [line for line in PAGES[page](width).splitlines() if "Attach some" not in line]
+    lines = [
+        line for line in PAGES[page](width).splitlines() if "Attach some" not in line
+    ]
     assert [line for line in lines if len(line) > width] == []
 
 

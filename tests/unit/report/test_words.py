@@ -17,7 +17,13 @@ from lrsearch.values import Kind, Origin, Setting, TrialRecord, TrialState
 
 @pytest.mark.parametrize(
     ("rate", "text"),
-    [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.24e-10, "1.2e-10"), (0.0, "0")],
+    [
+        (1e-3, "1.0e-3"),
+        (0.21, "2.1e-1"),
+        (2.0, "2.0e0"),
+        (1.24e-10, "1.2e-10"),
+        (0.0, "0"),
+    ],
 )
 def test_rates_read_as_people_write_them(rate, text):
     assert rate_text(rate) == text
@@ -38,7 +44,9 @@ def test_rates_read_as_people_write_them(rate, text):
         (-2e-9, "-2e-09"),
     ],
 )
-def test_values_have_four_digits_small_ones_three_figures_and_unknown_ones_a_dash(value, text):
+def test_values_have_four_digits_small_ones_three_figures_and_unknown_ones_a_dash(
+    value, text
+):
     assert value_text(value) == text
 
 
@@ -68,14 +76,20 @@ def test_what_varies_is_said_of_a_setting_and_nothing_else():
 
     varying = varying_of([searched(adamw(32, 0.01)), searched(adamw(64, 0.02))])
     assert varying == {"batch_size", "adamw.weight_decay"}
-    assert further_text(adamw(64, 0.02), varying) == "units 8, batch 64, weight decay 0.02"
+    assert (
+        further_text(adamw(64, 0.02), varying) == "units 8, batch 64, weight decay 0.02"
+    )
     assert further_text(adamw(64, 0.02)) == "units 8"
 
 
 def test_a_searched_text_cannot_break_its_line():
     extra = {"mark": "a\nb\x1b[2J", "empty": "", "plain": "x y", "greek": "λ"}
     chosen = Setting(
-        optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=8, extra=extra
+        optimizer="adam",
+        learning_rate=1e-3,
+        schedule="constant",
+        batch_size=8,
+        extra=extra,
     )
     assert further_text(chosen) == r"mark 'a\nb\x1b[2J', empty '', plain x y, greek λ"
 
@@ -92,13 +106,21 @@ def test_a_searched_text_cannot_break_its_line():
         ([30000.0], 0),
     ],
 )
-def test_digits_show_three_figures_of_the_smallest_and_fewer_of_large_values(values, digits):
+def test_digits_show_three_figures_of_the_smallest_and_fewer_of_large_values(
+    values, digits
+):
     assert value_digits(values) == digits
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1.23, "1.2 s"), (42, "42 s"), (240, "4 min"), (4800, "80 min"), (9000, "2 h 30 min")],
+    [
+        (1.23, "1.2 s"),
+        (42, "42 s"),
+        (240, "4 min"),
+        (4800, "80 min"),
+        (9000, "2 h 30 min"),
+    ],
 )
 def test_durations(seconds, text):
     assert duration_text(seconds) == text
@@ -107,7 +129,11 @@ def test_durations(seconds, text):
 def test_a_schedule_says_its_warmup_foot_and_knobs_and_nothing_that_is_zero():
     shape = {"warmup": 0.05, "final": 0.03, "power": 2.0}
     chosen = Setting(
-        optimizer="adam", learning_rate=1e-3, schedule="polynomial", batch_size=None, shape=shape
+        optimizer="adam",
+        learning_rate=1e-3,
+        schedule="polynomial",
+        batch_size=None,
+        shape=shape,
     )
     assert schedule_text(chosen) == "polynomial, 5 % warm-up, to 3 %, power 2"
     assert schedule_text(setting()) == "constant"

@@ -24,8 +24,20 @@ def space():
 def record(space):
     """Makes a search trial's record: record(number, state, over_reference, value)."""
 
-    def make(number, state=TrialState.COMPLETE, over=1.0, value=None, optimizer="adam", **more):
-        params = {"optimizer": optimizer, "schedule": "constant", "warmup": 0.1, "units": 4}
+    def make(
+        number,
+        state=TrialState.COMPLETE,
+        over=1.0,
+        value=None,
+        optimizer="adam",
+        **more,
+    ):
+        params = {
+            "optimizer": optimizer,
+            "schedule": "constant",
+            "warmup": 0.1,
+            "units": 4,
+        }
         setting = space.setting_without_rate(params)
         fields = {
             "id": number + 100,
@@ -34,6 +46,8 @@ def record(space):
             "seed": 0,
             "setting": replace(setting, learning_rate=over * space.unit_rate(setting)),
         }
-        return TrialRecord(**{**fields, "number": number, "state": state, "value": value, **more})
+        return TrialRecord(
+            **{**fields, "number": number, "state": state, "value": value, **more}
+        )
 
     return make

@@ -128,7 +128,11 @@ def test_the_verdict_depends_on_order_and_scale_of_nothing(ends, value, random):
     assert stopped(value, others) == stopped(value * 3.0 - 7, mixed)
 
 
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=FULL_RUNS, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=FULL_RUNS, max_size=40
+    )
+)
 def test_no_run_that_ended_well_would_have_been_stopped(ends):
     others = [ran(*each) for each in ends]
     best = min(others, key=lambda each: each.final)

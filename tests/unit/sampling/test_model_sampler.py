@@ -22,9 +22,21 @@ DOWN = Direction.MINIMIZE
 
 
 def trial(number, setting, state=TrialState.COMPLETE, value=None, **more):
-    fields = {"kind": Kind.SEARCH, "origin": Origin.SAMPLED, "seed": 0, "id": number + 1000}
+    fields = {
+        "kind": Kind.SEARCH,
+        "origin": Origin.SAMPLED,
+        "seed": 0,
+        "id": number + 1000,
+    }
     return TrialRecord(
-        **{**fields, "number": number, "setting": setting, "state": state, "value": value, **more}
+        **{
+            **fields,
+            "number": number,
+            "setting": setting,
+            "state": state,
+            "value": value,
+            **more,
+        }
     )
 
 
@@ -58,13 +70,19 @@ def bowl(best, edge=math.inf):
 
     def cost(setting):
         place = decades(setting)
-        return None if place > edge else (place - best) ** 2 + 0.1 * (setting.optimizer != "adam")
+        return (
+            None
+            if place > edge
+            else (place - best) ** 2 + 0.1 * (setting.optimizer != "adam")
+        )
 
     return cost
 
 
 def best_of(records):
-    return min((each for each in records if each.has_value), key=lambda each: each.value)
+    return min(
+        (each for each in records if each.has_value), key=lambda each: each.value
+    )
 
 
 def test_the_best_rate_and_optimizer_are_found_in_thirty_trials():
@@ -90,9 +108,12 @@ def test_with_one_optimizer_no_trial_is_given_away():
     space = SearchSpace(batch_size=32, optimizers=["adam"])
     records = search(bowl(0.8), 30, space)
     later = [
-        decades(each.setting) for each in records if each.number >= 12 and each.number % 3 == 0
+        decades(each.setting)
+        for each in records
+        if each.number >= 12 and each.number % 3 == 0
     ]
-    assert all(place > -1.5 for place in later)  # the first of the candidates has the lowest rate
+    # the first of the candidates has the lowest rate
+    assert all(place > -1.5 for place in later)
 
 
 def test_rates_that_were_asked_for_are_never_left():
@@ -128,10 +149,17 @@ def median_distance(settings):
         apart = abs(decades(one) - decades(other))
         for name, span in (("warmup", 0.2), ("final", 0.1)):
             apart += abs(one.shape.get(name, 0) - other.shape.get(name, 0)) / span
-        return apart + (one.optimizer != other.optimizer) + (one.schedule != other.schedule)
+        return (
+            apart
+            + (one.optimizer != other.optimizer)
+            + (one.schedule != other.schedule)
+        )
 
     return np.median(
-        [min(distance(one, other) for other in settings if other is not one) for one in settings]
+        [
+            min(distance(one, other) for other in settings if other is not one)
+            for one in settings
+        ]
     )
 
 
@@ -144,7 +172,9 @@ def test_a_trial_that_is_claimed_takes_its_own_pick_whoever_asks_first():
         setting = bound.propose(number)
         bound.observe([trial(number, setting, TrialState.RUNNING)])
     unbound = make_sampler("auto", SPACE, direction=DOWN, seed=1)
-    claimed = [trial(each, None, TrialState.RUNNING) for each in range(start, start + 3)]
+    claimed = [
+        trial(each, None, TrialState.RUNNING) for each in range(start, start + 3)
+    ]
     unbound.observe([*known, *claimed])
     assert unbound.propose(start + 2) == setting
 
@@ -154,7 +184,8 @@ def test_a_proposal_is_quasi_random_until_two_outcomes_differ_and_the_models_fro
     better = trial(1, SPACE.references()[0], value=0.5)
     for known, chooses in (([], False), ([yours], False), ([yours, better], True)):
         sampler, random = (
-            make_sampler(name, SPACE, direction=DOWN, seed=1) for name in ("auto", "qmc")
+            make_sampler(name, SPACE, direction=DOWN, seed=1)
+            for name in ("auto", "qmc")
         )
         sampler.observe(known)
         assert (sampler.propose(2) != random.propose(2)) == chooses
@@ -165,7 +196,14 @@ def test_retests_and_repeated_settings_count_with_their_mean():
     leader = best_of(known)
     lucky = replace(leader, value=leader.value - 5)
     retests = [
-        trial(each, leader.setting, value=8.0, kind=Kind.RETEST, id=50 + each, parent=leader.number)
+        trial(
+            each,
+            leader.setting,
+            value=8.0,
+            kind=Kind.RETEST,
+            id=50 + each,
+            parent=leader.number,
+        )
         for each in range(4)
     ]
     picks = []
@@ -182,13 +220,18 @@ def test_a_search_of_hyperparameters_batch_sizes_and_the_models_own_values_learn
     space = SearchSpace(
         optimizers=["adamw", "momentum"],
         batch_size=[32, 128],
-        hyper={"adamw": {"weight_decay": (1e-4, 1e-1)}, "momentum": {"momentum": (0.5, 0.99)}},
+        hyper={
+            "adamw": {"weight_decay": (1e-4, 1e-1)},
+            "momentum": {"momentum": (0.5, 0.99)},
+        },
         extra={"units": (8, 64), "activation": ["relu", "gelu"]},
     )
 
     def cost(setting):
         place = decades(setting, space)
-        wrong = (setting.extra["activation"] == "relu") + abs(setting.extra["units"] - 50) / 50
+        wrong = (setting.extra["activation"] == "relu") + abs(
+            setting.extra["units"] - 50
+        ) / 50
         return (place - 0.5) ** 2 + wrong
 
     sampler = make_sampler("auto", space, direction=DOWN, seed=0)
@@ -217,7 +260,9 @@ def test_a_stopped_trial_counts_among_the_worse_two_thirds_of_those_that_ended()
 def test_the_model_is_less_sure_of_a_stopped_trial_than_of_one_that_ended():
     """Else it keeps away from where a good trial was stopped by mistake."""
     view, others = SpaceView(SPACE), references(bowl(0.0))
-    place = replace(SPACE.references()[0], learning_rate=SPACE.references()[0].learning_rate * 30)
+    place = replace(
+        SPACE.references()[0], learning_rate=SPACE.references()[0].learning_rate * 30
+    )
     ended = trial(9, place, value=9.0)
     stopped = trial(9, place, TrialState.PRUNED, epochs=1, last_value=9.0)
     row = view.encoder.encode([SPACE.params_of(place)])
@@ -239,7 +284,8 @@ def test_equals_share_the_mean_of_their_ranks_and_a_worker_is_spared_the_import_
 ):
     costs = [0.5, 0.1, 0.5, 0.9, 0.5, 0.1]
     ranks = rankdata(costs)
-    monkeypatch.setitem(sys.modules, "scipy.stats", None)  # its import takes 0.5 CPU seconds
+    # its import takes 0.5 CPU seconds
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
     setting = SPACE.references()[0]
     scores = scores_of(
         [Outcome(setting=setting, key=str(n), costs=[c]) for n, c in enumerate(costs)]

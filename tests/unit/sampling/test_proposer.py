@@ -18,8 +18,8 @@ DOWN, UP = Direction.MINIMIZE, Direction.MAXIMIZE
 
 @pytest.fixture
 def history(record):
-    """Thirty trials: best near twice the reference, diverged above ten times it, one pruned, failed
-    and running each.
+    """Thirty trials: best near twice the reference, diverged above ten times it, one
+    pruned, failed and running each.
     """
     chance = random.Random(0)
     records = []
@@ -29,7 +29,9 @@ def history(record):
             records.append(record(number, TrialState.DIVERGED, over))
         else:
             records.append(
-                record(number, TrialState.COMPLETE, over, 0.1 + math.log10(over / 2) ** 2)
+                record(
+                    number, TrialState.COMPLETE, over, 0.1 + math.log10(over / 2) ** 2
+                )
             )
     ended = [
         record(30, TrialState.PRUNED, 0.01, last_value=0.9, epochs=3),
@@ -72,7 +74,9 @@ def test_number_and_seed_matter(space, history, sampler):
 
 
 @pytest.mark.parametrize("sampler", HERE)
-def test_proposals_lie_inside_the_space_with_and_without_history(space, history, sampler):
+def test_proposals_lie_inside_the_space_with_and_without_history(
+    space, history, sampler
+):
     made = proposer(space, sampler)
     found = [made.propose(number) for number in range(5)]
     made.observe(history)
@@ -90,7 +94,9 @@ def test_tpe_leaves_the_diverged_region_alone(space, history):
     high = [made.propose(number).learning_rate > 1e-2 for number in range(100, 130)]
     blind = proposer(space)
     blind.observe([each for each in history if each.state is not TrialState.DIVERGED])
-    high_when_blind = [blind.propose(number).learning_rate > 1e-2 for number in range(100, 130)]
+    high_when_blind = [
+        blind.propose(number).learning_rate > 1e-2 for number in range(100, 130)
+    ]
     assert sum(high) <= 3
     assert sum(high) <= sum(high_when_blind)
 
@@ -109,7 +115,9 @@ def test_direction_turns_the_search(space, record):
     assert mean[0] < mean[1] - 0.5
 
 
-def test_failed_trials_retests_and_settings_outside_the_space_are_left_out(space, history, record):
+def test_failed_trials_retests_and_settings_outside_the_space_are_left_out(
+    space, history, record
+):
     made, same = proposer(space), proposer(space)
     made.observe(history)
     outside = record(50, over=1e6, value=0.0)  # the user's own compile may lie anywhere
@@ -122,10 +130,15 @@ def test_running_trials_keep_others_away(space, history, record):
     made, crowded = proposer(space), proposer(space)
     made.observe(history)
     crowded.observe(
-        [*history, *(record(number, TrialState.RUNNING, 2.0) for number in range(50, 70))]
+        [
+            *history,
+            *(record(number, TrialState.RUNNING, 2.0) for number in range(50, 70)),
+        ]
     )
     numbers = range(80, 90)
-    assert [made.propose(each) for each in numbers] != [crowded.propose(each) for each in numbers]
+    assert [made.propose(each) for each in numbers] != [
+        crowded.propose(each) for each in numbers
+    ]
 
 
 def test_a_record_that_changes_replaces_the_older_one(space, history, record):
@@ -155,7 +168,9 @@ def test_quasi_random_points_cover_each_stretch_of_the_range(space):
 
 
 @pytest.mark.parametrize("sampler", HERE)
-def test_an_axis_of_one_value_is_left_alone_without_a_word(space, history, sampler, caplog):
+def test_an_axis_of_one_value_is_left_alone_without_a_word(
+    space, history, sampler, caplog
+):
     made = proposer(replace(space, optimizers=["adam"]), sampler)
     made.observe(history)
     assert made.propose(40).optimizer == "adam"
@@ -170,15 +185,20 @@ def test_unknown_samplers_are_refused_and_cmaes_says_why(space):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("torch") is not None, reason="PyTorch is here: nothing is missing"
+    importlib.util.find_spec("torch") is not None,
+    reason="PyTorch is here: nothing is missing",
 )
 def test_gp_without_pytorch_says_what_to_install(space):
     with pytest.raises(EnvironmentProblem, match=r"pip install 'lrsearch\[gp\]'"):
         proposer(space, "gp")
 
 
-def test_a_complete_trial_without_a_value_is_learned_from_as_a_bad_one(space, record, history):
-    undefined = [record(34 + place, TrialState.COMPLETE, 20.0 + place) for place in range(6)]
+def test_a_complete_trial_without_a_value_is_learned_from_as_a_bad_one(
+    space, record, history
+):
+    undefined = [
+        record(34 + place, TrialState.COMPLETE, 20.0 + place) for place in range(6)
+    ]
     diverged = [replace(each, state=TrialState.DIVERGED) for each in undefined]
 
     def proposed(more):

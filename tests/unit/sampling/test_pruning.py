@@ -33,7 +33,8 @@ def test_asha_looks_at_thirds_of_the_run():
 
 def test_rungs_inside_the_warm_up_are_not_looked_at():
     assert rule("asha").rungs(3, 0.2) == {9}
-    assert rule("asha").rungs(3, 1 / 3) == frozenset()  # warm-up ends with epoch 9 itself
+    # warm-up ends with epoch 9 itself
+    assert rule("asha").rungs(3, 1 / 3) == frozenset()
     assert min(rule("median").rungs(0, 0.1)) == 3
 
 
@@ -57,7 +58,11 @@ def test_median_stops_the_worse_half_once_there_are_five():
 
 def test_asha_keeps_the_best_third_and_those_who_come_before_there_are_three():
     nine = [float(each) for each in range(9)]
-    kept = [value for value in nine if rule("asha").verdict(value, seen(nine)) is Verdict.KEEP]
+    kept = [
+        value
+        for value in nine
+        if rule("asha").verdict(value, seen(nine)) is Verdict.KEEP
+    ]
     assert kept == [0.0, 1.0, 2.0]
     assert rule("asha").verdict(9.0, seen([1.0, 9.0])) is Verdict.KEEP
 
@@ -72,7 +77,12 @@ def test_the_best_value_of_a_rung_is_never_stopped(values, name):
         assert asked.verdict(best, seen(values)) is Verdict.KEEP
 
 
-@given(st.integers(1, 300), st.integers(0, 1000), st.floats(0, 1), st.sampled_from(sorted(PRUNERS)))
+@given(
+    st.integers(1, 300),
+    st.integers(0, 1000),
+    st.floats(0, 1),
+    st.sampled_from(sorted(PRUNERS)),
+)
 def test_rungs_lie_after_warm_up_and_before_the_end(epochs, number, warmup, name):
     assert all(
         warmup * epochs < epoch < epochs

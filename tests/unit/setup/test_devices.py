@@ -12,7 +12,8 @@ from lrsearch.setup.devices import Machine, inspect_machine, select_visible
 from lrsearch.setup.nvidia import Gpu, _from_driver, list_gpus, parse_smi
 from lrsearch.setup.slots import plan_slots
 
-# What nvidia-smi said elsewhere, with UUIDs shortened. Slices are named as in NVIDIA's MIG guide.
+# What nvidia-smi said elsewhere, with UUIDs shortened. Slices are named as in NVIDIA's
+# MIG guide.
 H200 = "0, GPU-b182fef8-4cef-d366-2467-d44a2b5aa688, NVIDIA H200, 143771, Disabled\n"
 MIXED = "0, GPU-a, NVIDIA T4, 15360, [N/A]\n1, GPU-b, NVIDIA A100-PCIE-40GB, 40960, Disabled\n"
 CUT = "0, GPU-e8, NVIDIA A100-SXM4-40GB, 40960, Enabled\n1, GPU-f9, NVIDIA A100-SXM4-40GB, 40960, Disabled\n"
@@ -22,7 +23,8 @@ SLICES = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-e8)
   MIG 1c.1g.5gb   Device  2: (UUID: MIG-d0)
 GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-f9)
 """
-# Of a driver 450, as a computing centre published it, and of a driver 535, as a bug report did.
+# Of a driver 450, as a computing centre published it, and of a driver 535, as a bug
+# report did.
 OLD_SLICES = """GPU 0: A100-SXM4-40GB (UUID: GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c)
   MIG 1c.3g.20gb Device 0: (UUID: MIG-GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c/1/0)
   MIG 1c.3g.20gb Device 1: (UUID: MIG-GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c/2/0)
@@ -44,7 +46,9 @@ case "$*" in
 esac
 """
 
-SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
+SMI = (
+    "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
+)
 GPUS = parse_smi(SMI)
 
 
@@ -61,12 +65,18 @@ def machine(gpus=GPUS, cores=8, memory_mib=64_000):
 
 
 def test_nvidia_smi_is_read():
-    assert GPUS[1] == Gpu(index=1, uuid="GPU-ab", name="NVIDIA A100-SXM4-40GB", memory_mib=40960)
+    assert GPUS[1] == Gpu(
+        index=1, uuid="GPU-ab", name="NVIDIA A100-SXM4-40GB", memory_mib=40960
+    )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "No devices were found\n", "Failed to initialize NVML: Driver/library version mismatch\n"],
+    [
+        "",
+        "No devices were found\n",
+        "Failed to initialize NVML: Driver/library version mismatch\n",
+    ],
 )
 def test_what_nvidia_smi_says_otherwise_is_no_device(text):
     assert parse_smi(text) == ()
@@ -140,7 +150,8 @@ def test_sharing_a_gpu_sets_a_hard_limit_and_never_growth_too():
     assert [slot.name for slot in slots] == ["gpu:1/0", "gpu:1/1", "gpu:1/2", "gpu:1/3"]
     assert {slot.memory_mib for slot in slots} == {(40960 - 4 * 614) // 4}
     assert all(
-        "TF_FORCE_GPU_ALLOW_GROWTH" not in slot.env and "TF_FORCE_GPU_ALLOW_GROWTH" in slot.unset
+        "TF_FORCE_GPU_ALLOW_GROWTH" not in slot.env
+        and "TF_FORCE_GPU_ALLOW_GROWTH" in slot.unset
         for slot in slots
     )
 
@@ -165,7 +176,9 @@ def test_a_missing_device_is_refused_with_what_there_is():
         slots_of(machine(gpus=()), devices="gpu")
 
 
-@pytest.mark.parametrize("devices", ["tpu", "gpu:", "gpu:x", "gpu:0,0", "0", "cpu:1", ""])
+@pytest.mark.parametrize(
+    "devices", ["tpu", "gpu:", "gpu:x", "gpu:0,0", "0", "cpu:1", ""]
+)
 def test_a_request_that_makes_no_sense_is_refused(devices):
     with pytest.raises(InvalidValue, match="--devices"):
         slots_of(machine(), devices=devices)
@@ -174,7 +187,9 @@ def test_a_request_that_makes_no_sense_is_refused(devices):
 def test_cpu_workers_see_no_gpu_and_share_the_cores():
     slots = slots_of(machine(), devices="cpu", workers=3)
     assert [slot.name for slot in slots] == ["cpu:0", "cpu:1", "cpu:2"]
-    assert all(slot.env["CUDA_VISIBLE_DEVICES"] == "-1" and slot.threads == 2 for slot in slots)
+    assert all(
+        slot.env["CUDA_VISIBLE_DEVICES"] == "-1" and slot.threads == 2 for slot in slots
+    )
 
 
 def test_per_device_on_a_cpu_is_refused():
@@ -188,8 +203,14 @@ def test_memory_caps_the_workers_that_nobody_asked_for():
     assert len(slots_of(machine(gpus=(), cores=64, memory_mib=100), workers=5)) == 5
 
 
-@given(cores=st.integers(1, 64), trials=st.integers(1, 50), workers=st.none() | st.integers(1, 80))
-def test_never_more_cpu_workers_than_trials_nor_threads_than_cores(cores, trials, workers):
+@given(
+    cores=st.integers(1, 64),
+    trials=st.integers(1, 50),
+    workers=st.none() | st.integers(1, 80),
+)
+def test_never_more_cpu_workers_than_trials_nor_threads_than_cores(
+    cores, trials, workers
+):
     slots = slots_of(machine(gpus=(), cores=cores), workers=workers, trials=trials)
     assert len(slots) == workers if workers else 1 <= len(slots) <= trials
     assert all(slot.threads >= 1 for slot in slots)
@@ -208,7 +229,10 @@ BITWISE = "as many threads as the study began with, which resumes bitwise (--thr
         ({"trials": 1}, "1 worker of 2 threads: 1 trial to train"),
         ({"trials": 40, "workers": 3}, "3 workers of 1 thread: --workers 3"),
         ({"threads": 2}, "1 worker of 2 threads: --threads 2"),
-        ({"threads": 4, "workers": 2}, "2 workers of 4 threads: --workers 2, --threads 4"),
+        (
+            {"threads": 4, "workers": 2},
+            "2 workers of 4 threads: --workers 2, --threads 4",
+        ),
         ({"kept": 1}, "2 workers of 1 thread: one per core"),
         ({"kept": 2}, f"1 worker of 2 threads: {BITWISE}"),
         ({"kept": 1, "trials": 1}, f"1 worker of 1 thread: {BITWISE}"),
@@ -227,7 +251,8 @@ def test_the_choice_of_workers_is_said_with_its_reason(given, text):
 def test_the_choice_names_memory_where_memory_decides():
     told = reason_of(machine(gpus=(), cores=8, memory_mib=1800))
     assert (
-        told == "2 workers of 4 threads: 1.8 GiB of memory are free, and a worker takes about 0.8"
+        told
+        == "2 workers of 4 threads: 1.8 GiB of memory are free, and a worker takes about 0.8"
     )
 
 
@@ -241,7 +266,9 @@ def test_workers_on_gpus_keep_no_number_of_threads():
 
 @pytest.mark.parametrize("name", ["workers", "threads", "per_device", "gpus_per_trial"])
 def test_a_number_of_workers_or_threads_below_one_is_refused(name):
-    with pytest.raises(InvalidValue, match=f"{name} must be a whole number of at least 1"):
+    with pytest.raises(
+        InvalidValue, match=f"{name} must be a whole number of at least 1"
+    ):
         MachineOptions(**{name: 0})
 
 
@@ -249,7 +276,7 @@ def test_this_machine_has_at_least_one_core():
     assert inspect_machine({"CUDA_VISIBLE_DEVICES": ""}).cores >= 1
 
 
-# -- recorded machines -----------------------------------------------------------------------------
+# -- recorded machines -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -276,7 +303,8 @@ def test_an_h200_is_found_as_it_was_recorded(play):
     [gpu] = list_gpus()
     assert (gpu.name, gpu.memory_mib) == ("NVIDIA H200", 143771)
     shared = slots_of(machine(gpus=(gpu,)), per_device=4)
-    # Four such limits and four contexts were there together: 140,254 of 143,771 MiB were taken.
+    # Four such limits and four contexts were there together: 140,254 of 143,771 MiB
+    # were taken.
     assert {slot.memory_mib for slot in shared} == {35328}
 
 
@@ -349,7 +377,9 @@ def test_a_number_among_cards_that_differ_is_refused_unless_it_is_of_the_bus(pla
     play(MIXED)
     asked = {"CUDA_VISIBLE_DEVICES": "0"}
     unclear = inspect_machine(asked)
-    with pytest.raises(DeviceProblem, match=r"counts the fastest first.*CUDA_DEVICE_ORDER"):
+    with pytest.raises(
+        DeviceProblem, match=r"counts the fastest first.*CUDA_DEVICE_ORDER"
+    ):
         slots_of(unclear)
     assert slots_of(unclear, devices="cpu")[0].name.startswith("cpu")
     by_bus = inspect_machine({**asked, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
@@ -363,18 +393,24 @@ def test_cards_that_differ_are_taken_where_all_or_uuids_are_named(play, visible)
     assert slots_of(inspect_machine(asked))[0].gpu
 
 
-# -- several GPUs for each trial -------------------------------------------------------------------
+# -- several GPUs for each trial -------------------------------------------------------
 
 FOUR = tuple(
-    Gpu(index=index, uuid=f"GPU-{index}", name="T4", memory_mib=15360) for index in range(4)
+    Gpu(index=index, uuid=f"GPU-{index}", name="T4", memory_mib=15360)
+    for index in range(4)
 )
 
 
 def test_gpus_per_trial_gives_every_worker_a_group_of_its_own():
     slots = slots_of(machine(gpus=FOUR), gpus_per_trial=2)
     assert [slot.name for slot in slots] == ["gpu:0+1", "gpu:2+3"]
-    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["GPU-0,GPU-1", "GPU-2,GPU-3"]
-    assert all(slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.gpu for slot in slots)
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == [
+        "GPU-0,GPU-1",
+        "GPU-2,GPU-3",
+    ]
+    assert all(
+        slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.gpu for slot in slots
+    )
     assert [slot.threads for slot in slots] == [4, 4]
 
 
@@ -384,7 +420,9 @@ def test_a_gpu_that_no_group_takes_is_said():
 
 
 def test_one_gpu_per_trial_is_what_happens_anyway():
-    assert slots_of(machine(gpus=FOUR), gpus_per_trial=1) == slots_of(machine(gpus=FOUR))
+    assert slots_of(machine(gpus=FOUR), gpus_per_trial=1) == slots_of(
+        machine(gpus=FOUR)
+    )
 
 
 @pytest.mark.parametrize(
@@ -393,7 +431,10 @@ def test_one_gpu_per_trial_is_what_happens_anyway():
         ({"gpus_per_trial": 5}, "needs 5 GPUs; this machine shows 4 GPUs"),
         ({"gpus_per_trial": 2, "workers": 3}, "--workers must be at most 2"),
         ({"gpus_per_trial": 2, "per_device": 2}, "--per-device must be left out"),
-        ({"gpus_per_trial": 2, "devices": "cpu"}, "--gpus-per-trial must be left out on a CPU"),
+        (
+            {"gpus_per_trial": 2, "devices": "cpu"},
+            "--gpus-per-trial must be left out on a CPU",
+        ),
     ],
 )
 def test_groups_that_cannot_be_are_refused_in_one_line(given, said):

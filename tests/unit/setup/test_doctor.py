@@ -1,5 +1,5 @@
-"""What the doctor finds on a machine, and what it says to do: the training in its own process is
-played.
+"""What the doctor finds on a machine, and what it says to do: the training in its own
+process is played.
 """
 
 import json
@@ -73,7 +73,12 @@ def test_a_database_that_cannot_be_used_does_not_hide_how_training_is(diagnose):
     ("ends", "study_file", "said", "fix"),
     [
         (None, None, "longer than 300 s", "load"),
-        ((1, "", "first\nImportError: no keras"), None, "ImportError: no keras", "Reinstall"),
+        (
+            (1, "", "first\nImportError: no keras"),
+            None,
+            "ImportError: no keras",
+            "Reinstall",
+        ),
         ((1, "", ""), None, "it said nothing", "Reinstall"),
         ((1, "", "NameError: x"), Path("s.py"), "NameError: x", "Mend the study file"),
     ],

@@ -35,13 +35,18 @@ GAINS = {
 @pytest.mark.parametrize("name", GAINS)
 def test_the_gain_of_a_shape_is_that_of_the_paper(name):
     options, gain = GAINS[name]
-    assert gain_of(make(**{"schedule": name, **options})) == pytest.approx(gain, rel=0.02)
+    assert gain_of(make(**{"schedule": name, **options})) == pytest.approx(
+        gain, rel=0.02
+    )
 
 
 def test_a_constant_schedule_has_no_gain_and_every_other_shape_one():
     assert gain_of(make()) == pytest.approx(1.0)
     assert all(
-        gain_of(make(schedule=name, decay_start=0.8, power=2.0, cycles=3, drops=2, rise=0.3)) > 1
+        gain_of(
+            make(schedule=name, decay_start=0.8, power=2.0, cycles=3, drops=2, rise=0.3)
+        )
+        > 1
         for name in SHAPES
         if name != "constant"
     )
@@ -49,7 +54,12 @@ def test_a_constant_schedule_has_no_gain_and_every_other_shape_one():
 
 @pytest.mark.parametrize(
     ("optimizer", "momentum", "factor"),
-    [("momentum", 0.5, 5.0), ("nesterov", 0.99, 0.1), ("rmsprop", 0.9, 0.1), ("muon", 0.8, 1.0)],
+    [
+        ("momentum", 0.5, 5.0),
+        ("nesterov", 0.99, 0.1),
+        ("rmsprop", 0.9, 0.1),
+        ("muon", 0.8, 1.0),
+    ],
 )
 def test_a_searched_momentum_stands_on_the_axis_where_it_lengthens_updates(
     optimizer, momentum, factor
@@ -74,7 +84,9 @@ def test_no_range_goes_beyond_what_keras_clamps():
 
 
 def test_a_rate_beyond_the_axis_stands_at_its_end():
-    space = SearchSpace(optimizers=["adam"], schedules=["inverse_sqrt"], learning_rate=(1e-6, 1.0))
+    space = SearchSpace(
+        optimizers=["adam"], schedules=["inverse_sqrt"], learning_rate=(1e-6, 1.0)
+    )
     low = make(schedule="inverse_sqrt", final=0.0)
     far = Setting(**{**low.to_json(), "learning_rate": 1e-6})
     assert space.params_of(far)["lr_over_reference"] == 1e-4

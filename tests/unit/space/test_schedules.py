@@ -26,12 +26,29 @@ BY_HAND = {  # ten updates
     "linear": [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1],
     "polynomial": [1, 0.81, 0.64, 0.49, 0.36, 0.25, 0.16, 0.09, 0.04, 0.01],
     "cosine": [1, 0.9755, 0.9045, 0.7939, 0.6545, 0.5, 0.3455, 0.2061, 0.0955, 0.0245],
-    "exponential": [1, 0.631, 0.3981, 0.2512, 0.1585, 0.1, 0.0631, 0.0398, 0.0251, 0.0158],
+    "exponential": [
+        1,
+        0.631,
+        0.3981,
+        0.2512,
+        0.1585,
+        0.1,
+        0.0631,
+        0.0398,
+        0.0251,
+        0.0158,
+    ],
     "step": [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01],
     "warmup_stable_decay": [1, 1, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6],
 }
 
-BY_A_TEST_BELOW = {"cosine_restarts", "cyclic", "inverse_sqrt", "inverse_time", "one_cycle"}
+BY_A_TEST_BELOW = {
+    "cosine_restarts",
+    "cyclic",
+    "inverse_sqrt",
+    "inverse_time",
+    "one_cycle",
+}
 
 
 def test_every_shape_is_held_by_hand_or_by_a_test_of_its_own():
@@ -49,7 +66,9 @@ def test_cosine_restarts_begins_again_at_the_peak():
 
 
 def test_cyclic_falls_to_a_tenth_and_rises_again():
-    assert rates(setting("cyclic", cycles=2), 8) == pytest.approx([1, 0.55, 0.1, 0.55] * 2)
+    assert rates(setting("cyclic", cycles=2), 8) == pytest.approx(
+        [1, 0.55, 0.1, 0.55] * 2
+    )
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero():
@@ -109,12 +128,17 @@ def test_past_its_rise_no_shape_rises_again_and_before_it_each_does(schedule, wa
 
 def test_what_rises_to_the_end_and_what_is_no_shape_of_ours_is_never_past_its_rise():
     assert [
-        rise_of(setting(name)) for name in ("cyclic", "cosine_restarts", "one_cycle", "linear")
+        rise_of(setting(name))
+        for name in ("cyclic", "cosine_restarts", "one_cycle", "linear")
     ] == [1, 1, 0.3, 0]
     assert rise_of(setting("one_cycle", rise=0.5)) == 0.5
     assert rise_of(setting("step", warmup=0.1)) == pytest.approx(0.1)
     assert (
-        rise_of(Setting(optimizer="adam", learning_rate=1.0, schedule="TheirOwn", batch_size=1))
+        rise_of(
+            Setting(
+                optimizer="adam", learning_rate=1.0, schedule="TheirOwn", batch_size=1
+            )
+        )
         == 1
     )
 
@@ -123,4 +147,9 @@ def test_a_run_without_steps_and_an_unknown_shape_are_refused():
     with pytest.raises(InvalidValue, match="total_steps"):
         rates(setting("linear"), 0)
     with pytest.raises(UnknownName, match="'cosine'"):
-        rates(Setting(optimizer="adam", learning_rate=1.0, schedule="cosin", batch_size=1), 10)
+        rates(
+            Setting(
+                optimizer="adam", learning_rate=1.0, schedule="cosin", batch_size=1
+            ),
+            10,
+        )

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.space import OPTIMIZERS, SHAPES, SearchSpace
-from lrsearch.space.axis import gain_of
-from lrsearch.space.search_space import fold
+from lrsearch.space.axis import fold, gain_of
 
 EVERYTHING = SearchSpace(
     optimizers=list(OPTIMIZERS),
@@ -53,7 +52,11 @@ def test_a_setting_and_its_params_are_one_another(point):
         setting.schedule,
         setting.batch_size,
     )
-    assert (again.shape, again.hyper, again.extra) == (setting.shape, setting.hyper, setting.extra)
+    assert (again.shape, again.hyper, again.extra) == (
+        setting.shape,
+        setting.hyper,
+        setting.extra,
+    )
 
 
 @given(point=params(EVERYTHING))
@@ -75,7 +78,9 @@ def test_rates_stay_in_the_plausible_range_and_params_in_the_dimensions(point):
             assert inside, each
 
 
-@given(value=st.floats(1e-12, 1e12), low=st.floats(1e-6, 1e-1), width=st.floats(1.01, 1e6))
+@given(
+    value=st.floats(1e-12, 1e12), low=st.floats(1e-6, 1e-1), width=st.floats(1.01, 1e6)
+)
 def test_folding_lands_inside_and_keeps_what_is_inside(value, low, width):
     assert low <= fold(value, low, low * width) <= low * width
     assert fold(low * math.sqrt(width), low, low * width) == low * math.sqrt(width)
@@ -111,7 +116,9 @@ def test_references_are_each_optimizers_reference_rate_on_a_falling_schedule():
 def test_references_are_clipped_into_the_rates_asked_for():
     assert [
         each.learning_rate
-        for each in SearchSpace(optimizers=["sgd"], learning_rate=(1e-4, 1e-3)).references()
+        for each in SearchSpace(
+            optimizers=["sgd"], learning_rate=(1e-4, 1e-3)
+        ).references()
     ] == [1e-3]
 
 
@@ -138,7 +145,12 @@ def test_reference_rates_scale_with_the_batch_linearly_for_sgd_and_by_the_root_f
 
 def test_overrides_change_fields_by_name():
     space = SearchSpace().with_overrides(
-        {"optimizers": ["lion"], "learning_rate": [1e-5, 1e-3], "warmup": 0.1, "batch_size": [16]}
+        {
+            "optimizers": ["lion"],
+            "learning_rate": [1e-5, 1e-3],
+            "warmup": 0.1,
+            "batch_size": [16],
+        }
     )
     assert (space.optimizers, space.learning_rate, space.warmup, space.batch_sizes) == (
         ("lion",),
@@ -150,11 +162,14 @@ def test_overrides_change_fields_by_name():
 
 def test_optimizers_that_are_left_out_take_what_is_said_of_them_along():
     whole = SearchSpace(
-        learning_rate={"adam": (1e-4, 1e-2), "sgd": (1e-3, 1.0)}, hyper={"adam": {"beta_1": 0.8}}
+        learning_rate={"adam": (1e-4, 1e-2), "sgd": (1e-3, 1.0)},
+        hyper={"adam": {"beta_1": 0.8}},
     )
     space = whole.with_overrides({"optimizers": ["sgd"]})
     assert (space.learning_rate, space.hyper) == ({"sgd": (1e-3, 1.0)}, {})
-    assert SearchSpace.fine_tuning(optimizers=["adamw"]).learning_rate == {"adamw": (1e-6, 1e-3)}
+    assert SearchSpace.fine_tuning(optimizers=["adamw"]).learning_rate == {
+        "adamw": (1e-6, 1e-3)
+    }
 
 
 def test_the_command_lines_extra_and_fine_tuning_are_the_spaces_own():
@@ -162,7 +177,10 @@ def test_the_command_lines_extra_and_fine_tuning_are_the_spaces_own():
         {
             "fine_tuning": True,
             "warmup": 0.1,
-            "extra": {"dropout": {"between": [0.0, 0.5]}, "kind": {"choices": ["a", True]}},
+            "extra": {
+                "dropout": {"between": [0.0, 0.5]},
+                "kind": {"choices": ["a", True]},
+            },
         }
     )
     assert space.extra == {"units": (8, 64), "dropout": (0.0, 0.5), "kind": ["a", True]}
@@ -175,7 +193,9 @@ def test_the_command_lines_extra_and_fine_tuning_are_the_spaces_own():
 
 def test_references_fall_as_low_as_was_asked_for():
     assert {each.shape["final"] for each in SearchSpace().references()} == {0.0}
-    assert {each.shape["final"] for each in SearchSpace(final=(0.02, 0.1)).references()} == {0.02}
+    assert {
+        each.shape["final"] for each in SearchSpace(final=(0.02, 0.1)).references()
+    } == {0.02}
 
 
 def test_suggest_asks_any_trial_and_answers_with_rates():
@@ -196,9 +216,9 @@ def test_suggest_asks_any_trial_and_answers_with_rates():
             self.attributes[name] = value
 
     trial = Trial()
-    chosen = SearchSpace(optimizers=["adam"], schedules=["linear"], warmup=0.0, final=0.0).suggest(
-        trial, total_steps=10
-    )
+    chosen = SearchSpace(
+        optimizers=["adam"], schedules=["linear"], warmup=0.0, final=0.0
+    ).suggest(trial, total_steps=10)
     peak = 1e-3 * gain_of(chosen.setting)
     assert chosen.rate(0) == pytest.approx(peak)
     assert chosen.rate(9) == pytest.approx(peak / 10)
@@ -214,7 +234,11 @@ BAD = {
     "upside down": ({"learning_rate": (1e-2, 1e-4)}, InvalidValue, "low below high"),
     "NaN": ({"learning_rate": (math.nan, 1.0)}, InvalidValue, "low below high"),
     "zero": ({"learning_rate": (0.0, 1.0)}, InvalidValue, "within"),
-    "another optimizer's": ({"learning_rate": {"lion": (1e-5, 1e-3)}}, UnknownName, "lion"),
+    "another optimizer's": (
+        {"learning_rate": {"lion": (1e-5, 1e-3)}},
+        UnknownName,
+        "lion",
+    ),
     "warmup": ({"warmup": 1.5}, InvalidValue, "fraction"),
     "final": ({"final": (0.5, 0.1)}, InvalidValue, "low below high"),
     "batch": ({"batch_size": [32, 0]}, InvalidValue, "at least 1"),
@@ -225,16 +249,32 @@ BAD = {
         "one kind",
     ),
     "extra": ({"extra": {"optimizer": (0.0, 1.0)}}, InvalidValue, "identifier"),
-    "extra range": ({"extra": {"dropout": 0.5}}, InvalidValue, "pair of numbers or a list"),
-    "extra named as a knob": ({"extra": {"power": (0.0, 1.0)}}, InvalidValue, "identifier"),
-    "extra of tuples": ({"extra": {"sizes": [(64, 64), (128,)]}}, InvalidValue, "Choose by name"),
+    "extra range": (
+        {"extra": {"dropout": 0.5}},
+        InvalidValue,
+        "pair of numbers or a list",
+    ),
+    "extra named as a knob": (
+        {"extra": {"power": (0.0, 1.0)}},
+        InvalidValue,
+        "identifier",
+    ),
+    "extra of tuples": (
+        {"extra": {"sizes": [(64, 64), (128,)]}},
+        InvalidValue,
+        "Choose by name",
+    ),
     "extra twice": ({"extra": {"kind": ["a", "a"]}}, InvalidValue, "differ"),
     "a log range from 0": (
         {"hyper": {"adam": {"weight_decay": (0.0, 0.1)}}},
         InvalidValue,
         "above 0",
     ),
-    "an average of everything": ({"hyper": {"adam": {"beta_1": 1.0}}}, InvalidValue, "below 1"),
+    "an average of everything": (
+        {"hyper": {"adam": {"beta_1": 1.0}}},
+        InvalidValue,
+        "below 1",
+    ),
     "a negative knob": (
         {"hyper": {"adam": {"weight_decay": (-1.0, 0.1)}}},
         InvalidValue,
@@ -282,5 +322,10 @@ def test_the_rates_that_were_asked_for_are_told_by_optimizer():
     both = {"optimizers": ("sgd", "adam")}
     assert SearchSpace(**both).asked_rates == {}
     pair = (1e-4, 1e-1)
-    assert SearchSpace(**both, learning_rate=pair).asked_rates == {"sgd": pair, "adam": pair}
-    assert SearchSpace(**both, learning_rate={"adam": pair}).asked_rates == {"adam": pair}
+    assert SearchSpace(**both, learning_rate=pair).asked_rates == {
+        "sgd": pair,
+        "adam": pair,
+    }
+    assert SearchSpace(**both, learning_rate={"adam": pair}).asked_rates == {
+        "adam": pair
+    }

@@ -20,7 +20,8 @@ def test_rates_are_taken_over_where_some_were_asked_for(tmp_path):
         plan = json.loads(text)
         plan["facts"]["fingerprint"]["space.learning_rate"] = [1e-4, 1e-2]
         connection.execute(
-            "update lrsearch_studies set plan = ? where name = 'begun'", [json.dumps(plan)]
+            "update lrsearch_studies set plan = ? where name = 'begun'",
+            [json.dumps(plan)],
         )
     migrate_database(f"sqlite:///{tmp_path}/studies.db")
     with closing(open_ledger(f"sqlite:///{tmp_path}/studies.db")) as ledger:

@@ -15,7 +15,9 @@ LEASE = 60.0
 
 @pytest.fixture
 def ledger(tmp_path):
-    opened = open_ledger(f"sqlite:///{tmp_path}/l.db", create=True, clock=literal(1000.0))
+    opened = open_ledger(
+        f"sqlite:///{tmp_path}/l.db", create=True, clock=literal(1000.0)
+    )
     yield opened
     opened.close()
 
@@ -52,7 +54,9 @@ def fail_next_commit(ledger, monkeypatch):
 
 
 def outage():
-    return exc.OperationalError("commit", {}, Exception("gone"), connection_invalidated=True)
+    return exc.OperationalError(
+        "commit", {}, Exception("gone"), connection_invalidated=True
+    )
 
 
 def test_a_claim_whose_answer_was_lost_is_given_the_same_trial_again(
@@ -82,11 +86,16 @@ def test_a_claim_that_met_the_outage_itself_puts_back_nobodys_trial(
     assert finish(ledger, lapsed), "its holder lives, and ends it"
 
 
-def test_a_lapsed_trial_goes_to_the_next_claim_and_counts_as_lost(ledger, study, worker):
+def test_a_lapsed_trial_goes_to_the_next_claim_and_counts_as_lost(
+    ledger, study, worker
+):
     claim(ledger, study, worker, lease_seconds=-1.0)
     again = claim(ledger, study, worker)
     assert (again.trial.number, again.attempt, again.trial.lost) == (0, 2, 1)
-    assert [each.status for each in ledger.attempts(again.trial.id)] == ["lost", "running"]
+    assert [each.status for each in ledger.attempts(again.trial.id)] == [
+        "lost",
+        "running",
+    ]
 
 
 def test_an_attempt_counts_until_its_newest_checkpoint_once_the_next_one_begins(
@@ -97,7 +106,10 @@ def test_an_attempt_counts_until_its_newest_checkpoint_once_the_next_one_begins(
     finish(ledger, first, status=Status.INTERRUPTED)
     assert [each.kept_until for each in ledger.attempts(first.trial.id)] == [None]
     claim(ledger, study, worker)
-    assert [each.kept_until for each in ledger.attempts(first.trial.id)] == [1000.0, None]
+    assert [each.kept_until for each in ledger.attempts(first.trial.id)] == [
+        1000.0,
+        None,
+    ]
 
 
 def test_a_claim_at_a_deleted_study_is_told_so(ledger, study, worker):
@@ -114,14 +126,18 @@ def test_a_claim_at_a_deleted_study_is_told_so(ledger, study, worker):
         (StudyState.BROKEN, "the study is broken"),
     ],
 )
-def test_a_closed_study_says_why_it_hands_out_nothing(ledger, study, worker, state, reason):
+def test_a_closed_study_says_why_it_hands_out_nothing(
+    ledger, study, worker, state, reason
+):
     ledger.set_state(study.id, state)
     assert ledger.claim(study.id, worker, lease_seconds=LEASE) == Done(reason)
     assert ledger.study(study.name).state is state
 
 
 def test_no_trial_is_made_beyond_a_limit_of_trainings(ledger):
-    study = ledger.create_study(plan(trials=None, trainings=2, retest_seeds=0, first=()))
+    study = ledger.create_study(
+        plan(trials=None, trainings=2, retest_seeds=0, first=())
+    )
     worker = add_worker(ledger, study)
     held = [claim(ledger, study, worker) for _ in range(2)]
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=LEASE), Wait)
@@ -131,7 +147,9 @@ def test_no_trial_is_made_beyond_a_limit_of_trainings(ledger):
     assert len(ledger.trials(study.id)) == 2
 
 
-def test_a_claim_takes_at_most_four_frames_of_ours_to_its_first_statement(ledger, study, worker):
+def test_a_claim_takes_at_most_four_frames_of_ours_to_its_first_statement(
+    ledger, study, worker
+):
     """A stranger follows one call: the ledger, the transaction, the claim, a look."""
     depths = []
 

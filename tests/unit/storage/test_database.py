@@ -20,24 +20,32 @@ def marks():
 
 @pytest.fixture
 def database(tmp_path, marks):
-    made = Database(f"sqlite:///{tmp_path}/some.db", patience_seconds=0.4, failpoint=marks.append)
+    made = Database(
+        f"sqlite:///{tmp_path}/some.db", patience_seconds=0.4, failpoint=marks.append
+    )
     made.transact(lambda tx: tx.execute(MAKE))
     yield made
     made.close()
 
 
 def outage():
-    return exc.OperationalError("x", {}, Exception("no answer"), connection_invalidated=True)
+    return exc.OperationalError(
+        "x", {}, Exception("no answer"), connection_invalidated=True
+    )
 
 
-def test_an_outage_is_waited_for_until_the_next_pause_would_outlast_the_patience(database):
+def test_an_outage_is_waited_for_until_the_next_pause_would_outlast_the_patience(
+    database,
+):
     tries, began = [], time.monotonic()
 
     def work(_tx):
         tries.append(time.monotonic() - began)
         raise outage()
 
-    with pytest.raises(StorageUnavailable, match="does not answer: no answer") as raised:
+    with pytest.raises(
+        StorageUnavailable, match="does not answer: no answer"
+    ) as raised:
         database.transact(work)
     assert isinstance(raised.value.__cause__, exc.OperationalError)
     assert 2 <= len(tries) <= 3, "0.1 s, then 0.2 s, then 0.4 s, each at least half"
@@ -55,7 +63,9 @@ def test_pauses_double_from_a_tenth_of_a_second_to_five_seconds_less_at_most_hal
             raise outage()
 
     database.transact(work, patience_seconds=600.0)
-    for pause, longest in zip(pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0), strict=True):
+    for pause, longest in zip(
+        pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0), strict=True
+    ):
         assert longest / 2 <= pause <= longest
 
 
@@ -92,7 +102,9 @@ def test_a_signals_exception_ends_the_tries_and_takes_back_what_was_written(data
     assert database.rows(text("select * from one")) == []
 
 
-def test_a_failpoint_is_passed_before_the_commit_and_after_it(database, marks, monkeypatch):
+def test_a_failpoint_is_passed_before_the_commit_and_after_it(
+    database, marks, monkeypatch
+):
     begin = type(database.engine).begin
 
     @contextmanager

@@ -1,5 +1,5 @@
-"""What fits before a deadline: nothing begins that would end after it if it were as slow as the
-slowest so far.
+"""What fits before a deadline: nothing begins that would end after it if it were as
+slow as the slowest so far.
 """
 
 from dataclasses import replace
@@ -8,7 +8,8 @@ import pytest
 
 from lrsearch.storage.deadline import TimeLeft
 
-# One worker, trials of 10 s, three complete of them, one of which took 12 s; two seeds of retests.
+# One worker, trials of 10 s, three complete of them, one of which took 12 s; two seeds
+# of retests.
 LEFT = TimeLeft(
     seconds=100.0, slowest=12.0, typical=10.0, complete=3, seeds=2, workers=1, running=0
 )
@@ -16,14 +17,17 @@ LEFT = TimeLeft(
 
 @pytest.mark.parametrize(("seconds", "begins"), [(72.0, True), (71.9, False)])
 def test_a_search_trial_leaves_room_for_the_retests_and_the_slowest(seconds, begins):
-    assert replace(LEFT, seconds=seconds).for_search() is begins  # six retests of 10 s, and 12 s
+    # six retests of 10 s, and 12 s
+    assert replace(LEFT, seconds=seconds).for_search() is begins
 
 
 def test_more_workers_need_fewer_rounds_of_retests():
     assert replace(LEFT, seconds=32.0, workers=3).for_search()
 
 
-@pytest.mark.parametrize(("seconds", "begins"), [(12.0, True), (11.9, False), (-1.0, False)])
+@pytest.mark.parametrize(
+    ("seconds", "begins"), [(12.0, True), (11.9, False), (-1.0, False)]
+)
 def test_a_retest_begins_while_the_slowest_would_still_end_in_time(seconds, begins):
     assert replace(LEFT, seconds=seconds).for_retest() is begins
 
@@ -44,7 +48,8 @@ def test_before_a_trial_is_complete_each_worker_has_one():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "workers", "room"), [(11.9, 1, 0), (12.0, 1, 1), (32.0, 1, 3), (32.0, 2, 6)]
+    ("seconds", "workers", "room"),
+    [(11.9, 1, 0), (12.0, 1, 1), (32.0, 1, 3), (32.0, 2, 6)],
 )
 def test_so_many_retests_fit(seconds, workers, room):
     assert replace(LEFT, seconds=seconds, workers=workers).retests == room

@@ -32,19 +32,28 @@ def wrapped(orig):
 @pytest.mark.parametrize(
     ("orig", "fault"),
     [
-        (pymysql.err.OperationalError(1045, "Zugriff verweigert für Benutzer"), Fault.REFUSED),
+        (
+            pymysql.err.OperationalError(1045, "Zugriff verweigert für Benutzer"),
+            Fault.REFUSED,
+        ),
         (pymysql.err.OperationalError(1049, "Unbekannte Datenbank"), Fault.REFUSED),
         (pymysql.err.ProgrammingError(1146, "Tabelle existiert nicht"), Fault.REFUSED),
         (pymysql.err.OperationalError(1213, "Verklemmung"), Fault.DEADLOCK),
         (pymysql.err.OperationalError(1040, "Zu viele Verbindungen"), Fault.PASSING),
-        (pymysql.err.OperationalError(2013, "Lost connection; does not exist"), Fault.PASSING),
+        (
+            pymysql.err.OperationalError(2013, "Lost connection; does not exist"),
+            Fault.PASSING,
+        ),
         (pymysql.err.IntegrityError(1062, "Doppelt"), Fault.OURS),
         (psycopg.errors.InsufficientPrivilege("keine Berechtigung"), Fault.REFUSED),
         (psycopg.errors.UndefinedTable("Relation existiert nicht"), Fault.REFUSED),
         (psycopg.errors.ReadOnlySqlTransaction("nur Lesen"), Fault.REFUSED),
         (psycopg.errors.DeadlockDetected("Verklemmung"), Fault.DEADLOCK),
         (psycopg.errors.DiskFull("kein Platz"), Fault.PASSING),
-        (psycopg.errors.AdminShutdown("wird heruntergefahren; permission denied"), Fault.PASSING),
+        (
+            psycopg.errors.AdminShutdown("wird heruntergefahren; permission denied"),
+            Fault.PASSING,
+        ),
         (psycopg.errors.UniqueViolation("doppelt"), Fault.OURS),
     ],
 )
@@ -54,7 +63,10 @@ def test_a_code_says_what_an_error_means(orig, fault):
 
 @pytest.mark.parametrize(
     ("statement", "fault"),
-    [("select * from nowhere", Fault.REFUSED), ("insert into one values (1), (1)", Fault.OURS)],
+    [
+        ("select * from nowhere", Fault.REFUSED),
+        ("insert into one values (1), (1)", Fault.OURS),
+    ],
 )
 def test_sqlites_own_codes_count_too(statement, fault):
     connection = sqlite3.connect(":memory:")
@@ -67,8 +79,8 @@ def test_sqlites_own_codes_count_too(statement, fault):
 
 @pytest.fixture
 def german_server():
-    """Speaks PostgreSQL's protocol as far as a login that is refused with the given code, and no
-    English.
+    """Speaks PostgreSQL's protocol as far as a login that is refused with the given
+    code, and no English.
     """
     servers = []
 
@@ -90,16 +102,19 @@ def _refuse(listening, state):
         "C": state,
         "M": "Passwort-Authentifizierung fehlgeschlagen",
     }
-    body = b"".join(key.encode() + text.encode() + b"\0" for key, text in fields.items()) + b"\0"
+    body = (
+        b"".join(key.encode() + text.encode() + b"\0" for key, text in fields.items())
+        + b"\0"
+    )
     while True:
         try:
             connection, _ = listening.accept()
         except OSError:
             return
         with connection:
-            while (request := connection.recv(4096)) and struct.unpack(">I", request[4:8])[
-                0
-            ] == 80877103:
+            while (request := connection.recv(4096)) and struct.unpack(
+                ">I", request[4:8]
+            )[0] == 80877103:
                 connection.sendall(b"N")  # no TLS
             connection.sendall(b"E" + struct.pack(">I", len(body) + 4) + body)
 
@@ -128,7 +143,9 @@ def test_a_server_that_is_starting_is_waited_for(german_server, monkeypatch):
         ),
     ],
 )
-def test_a_driver_that_is_missing_or_does_not_load_is_said_in_one_line(tmp_path, driver, words):
+def test_a_driver_that_is_missing_or_does_not_load_is_said_in_one_line(
+    tmp_path, driver, words
+):
     if driver is not None:
         (tmp_path / "psycopg.py").write_text(driver)
     hide = (
@@ -140,7 +157,9 @@ def test_a_driver_that_is_missing_or_does_not_load_is_said_in_one_line(tmp_path,
         hide
         + "from lrsearch.cli.main import main; main(['studies', '--storage', 'postgresql://127.0.0.1:1/x'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 3, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert words in done.stderr

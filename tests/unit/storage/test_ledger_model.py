@@ -1,5 +1,5 @@
-"""Drill 20: the ledger against a model of it, step by step, on a virtual clock, in whatever order
-Hypothesis thinks of.
+"""Drill 20: the ledger against a model of it, step by step, on a virtual clock, in
+whatever order Hypothesis thinks of.
 """
 
 import os
@@ -8,7 +8,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from ledger_tools import add_worker, outcome, plan, setting
 from sqlalchemy import literal
 
@@ -20,8 +26,8 @@ ENDS = [Status.COMPLETE, Status.DIVERGED, Status.PRUNED, Status.FAILED]
 
 
 class LedgerModel(RuleBasedStateMachine):
-    """What we know of a study: who holds what until when, what ended how, and how often each was
-    lost.
+    """What we know of a study: who holds what until when, what ended how, and how often
+    each was lost.
     """
 
     def __init__(self):
@@ -29,7 +35,9 @@ class LedgerModel(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="lrs-model-")
         self.at = 1000.0
         self.ledger = open_ledger(
-            f"sqlite:///{Path(self.folder.name, 'm.db')}", create=True, clock=literal(self.at)
+            f"sqlite:///{Path(self.folder.name, 'm.db')}",
+            create=True,
+            clock=literal(self.at),
         )
         self.held = {}  # trial id -> (claim, lease end)
         self.stale = []  # claims that were lost
@@ -37,11 +45,18 @@ class LedgerModel(RuleBasedStateMachine):
         self.lost = {}
         self.known = set()
 
-    @initialize(budget=st.integers(1, 5), retries=st.integers(0, 2), first=st.booleans())
+    @initialize(
+        budget=st.integers(1, 5), retries=st.integers(0, 2), first=st.booleans()
+    )
     def begin(self, budget, retries, first):
         self.budget, self.retries = budget, retries
         self.study = self.ledger.create_study(
-            plan(trials=budget, retries=retries, retest_seeds=0, **({} if first else {"first": ()}))
+            plan(
+                trials=budget,
+                retries=retries,
+                retest_seeds=0,
+                **({} if first else {"first": ()}),
+            )
         )
         self.worker = add_worker(self.ledger, self.study)
 
@@ -80,7 +95,11 @@ class LedgerModel(RuleBasedStateMachine):
             self.known.add(trial)
             chosen = answer.trial.setting or setting()
             assert self.ledger.bind(
-                trial, answer.attempt, setting=chosen, params={"learning_rate": 0.01}, seed=1
+                trial,
+                answer.attempt,
+                setting=chosen,
+                params={"learning_rate": 0.01},
+                seed=1,
             )
         elif isinstance(answer, Wait):
             assert self.held
@@ -100,7 +119,9 @@ class LedgerModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(
-        data=st.data(), status=st.sampled_from([*ENDS, Status.INTERRUPTED]), value=st.floats(0, 1)
+        data=st.data(),
+        status=st.sampled_from([*ENDS, Status.INTERRUPTED]),
+        value=st.floats(0, 1),
     )
     def finish(self, data, status, value):
         trial = data.draw(st.sampled_from(sorted(self.held)))
@@ -115,7 +136,9 @@ class LedgerModel(RuleBasedStateMachine):
         claimed = data.draw(st.sampled_from(self.stale))
         assert not self.ledger.finish(outcome(claimed, value=value), [])
         renewal = self.ledger.renew_leases(
-            [(claimed.trial.id, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE
+            [(claimed.trial.id, claimed.attempt)],
+            worker_id=self.worker,
+            lease_seconds=LEASE,
         )
         assert renewal.lost == {claimed.trial.id}
 
@@ -147,7 +170,9 @@ class LedgerModel(RuleBasedStateMachine):
         assert counts.done == len(self.ended)
         assert counts.running == len(self.held)
         assert counts.total <= self.budget
-        assert sorted(each.number for each in records.values()) == list(range(len(records)))
+        assert sorted(each.number for each in records.values()) == list(
+            range(len(records))
+        )
         for trial, (state, value) in self.ended.items():
             assert (records[trial].state, records[trial].value) == (state, value)
         for trial, number in self.lost.items():

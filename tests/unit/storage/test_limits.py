@@ -29,7 +29,11 @@ def test_a_single_try_that_hangs_is_left_and_the_next_ones_are_refused_at_once(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("lrsearch.storage.database.TRY_SECONDS", 0.01)
-    database, go, done = Database(f"sqlite:///{tmp_path}/some.db"), threading.Event(), []
+    database, go, done = (
+        Database(f"sqlite:///{tmp_path}/some.db"),
+        threading.Event(),
+        [],
+    )
     with pytest.raises(StorageUnavailable, match="within"):
         database.try_write(lambda tx: go.wait() and done.append(1))
     with pytest.raises(StorageUnavailable, match="a moment ago"):

@@ -51,7 +51,10 @@ def test_a_server_that_never_answers_is_not_waited_for():
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         began = time.monotonic()
         assert (
-            study_names(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", {}) == []
+            study_names(
+                f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", {}
+            )
+            == []
         )
         assert time.monotonic() - began < 5
 
@@ -62,7 +65,10 @@ def test_nothing_heavy_is_loaded_for_a_file(made):
         "print(json.dumps([study_names(sys.argv[1], {}), sorted({'sqlalchemy', 'optuna', 'numpy', 'keras'} & set(sys.modules))]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, made("sqlite")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, made("sqlite")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     names, loaded = json.loads(done.stdout)
     assert sorted(names) == ["my own study", "toy"]

@@ -42,7 +42,9 @@ def test_row_scores_come_back_bit_for_bit(kind, rows):
 
 
 @pytest.mark.parametrize("rows", [100, 360, 4096])
-@pytest.mark.parametrize(("kind", "most"), [("losses", 420), ("squares", 420), ("half right", 15)])
+@pytest.mark.parametrize(
+    ("kind", "most"), [("losses", 420), ("squares", 420), ("half right", 15)]
+)
 def test_a_hundred_rows_take_at_most_so_many_bytes(kind, most, rows):
     assert len(compress(KINDS[kind](rows))) <= most * rows / 100
 
@@ -53,7 +55,13 @@ def test_right_answers_that_are_common_take_less_than_a_bit_each():
 
 def test_only_the_trials_that_are_asked_for_are_unpacked_and_once(monkeypatch):
     packed = compress(losses(20))
-    row = {"split": "validation", "scores": packed, "kept": 20, "digest": "d", "total": 20}
+    row = {
+        "split": "validation",
+        "scores": packed,
+        "kept": 20,
+        "digest": "d",
+        "total": 20,
+    }
     stored = StoredScores(SimpleNamespace(trial_id=trial, **row) for trial in range(50))
     unpacked = []
 

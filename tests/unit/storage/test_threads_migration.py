@@ -1,5 +1,5 @@
-"""The number of threads of a study that version 0.1.0 began is taken over where its measurements
-tell it.
+"""The number of threads of a study that version 0.1.0 began is taken over where its
+measurements tell it.
 """
 
 import shutil
@@ -13,7 +13,9 @@ from lrsearch.storage import migrate_database, open_ledger
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "v0_1_0" / "studies.db"
 
 
-def test_threads_are_taken_over_where_one_number_was_measured_and_nowhere_else(tmp_path):
+def test_threads_are_taken_over_where_one_number_was_measured_and_nowhere_else(
+    tmp_path,
+):
     shutil.copy(FIXTURE, tmp_path / "studies.db")
     url = f"sqlite:///{tmp_path}/studies.db"
     engine = create_engine(url)
@@ -25,4 +27,6 @@ def test_threads_are_taken_over_where_one_number_was_measured_and_nowhere_else(t
     migrate_database(url)
     with closing(open_ledger(url)) as ledger:
         assert ledger.study("ended").threads == 1
-        assert ledger.study("begun").threads is None, "by one number or the other, nobody knows"
+        assert ledger.study("begun").threads is None, (
+            "by one number or the other, nobody knows"
+        )

@@ -88,7 +88,10 @@ def test_a_look_at_a_database_leaves_the_locks_of_open_connections_alone(tmp_pat
             "sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
         )
         ended = subprocess.run(
-            [sys.executable, "-c", other, str(path)], capture_output=True, text=True, check=False
+            [sys.executable, "-c", other, str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert "database is locked" in ended.stderr
 

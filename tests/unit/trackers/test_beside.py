@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from lrsearch.errors import InvalidValue
-from lrsearch.messages import Event, PoolEnded, StudyBegun
+from lrsearch.events import Event
+from lrsearch.messages import PoolEnded, StudyBegun
 from lrsearch.trackers import beside
 from lrsearch.values import Direction
 
@@ -15,7 +16,8 @@ BEGUN = StudyBegun(
     study="flowers", objective="val_loss", direction=Direction.MINIMIZE, trials=3, trainings=None,
     done=0, deadline=None, retest=0, retested=0, best=None, yours=None,
 )  # fmt: skip
-# Says its words, the database and its input on standard error, and leaves at the input's end.
+# Says its words, the database and its input on standard error, and leaves at the
+# input's end.
 SENDER = (
     "import os, sys; "
     "print(sys.argv[1:], os.environ['LRSEARCH_STORAGE'], [*sys.stdin], file=sys.stderr, flush=True)"
@@ -46,17 +48,24 @@ def test_it_hears_of_one_study_once_and_its_command_line_holds_no_password(said)
     assert words == [f"['tensorboard=runs'] {URL} ['flowers\\n']"], "the URL is no word"
 
 
-def test_it_starts_before_the_search_so_that_its_libraries_load_meanwhile(said, monkeypatch):
+def test_it_starts_before_the_search_so_that_its_libraries_load_meanwhile(
+    said, monkeypatch
+):
     started = threading.Event()
     program(
-        monkeypatch, "import sys; print('loads', file=sys.stderr, flush=True); sys.stdin.read()"
+        monkeypatch,
+        "import sys; print('loads', file=sys.stderr, flush=True); sys.stdin.read()",
     )
-    with beside.send_beside(["tensorboard=runs"], lambda: URL, lambda _: started.set()) as listen:
+    with beside.send_beside(
+        ["tensorboard=runs"], lambda: URL, lambda _: started.set()
+    ) as listen:
         assert started.wait(60)
         listen(Event(message=BEGUN))
 
 
-def test_a_search_that_ends_before_there_is_a_study_does_not_wait_for_it(said, monkeypatch):
+def test_a_search_that_ends_before_there_is_a_study_does_not_wait_for_it(
+    said, monkeypatch
+):
     program(monkeypatch, "import time; time.sleep(600)")
     with pytest.raises(KeyboardInterrupt):
         interrupted(said)
@@ -73,7 +82,9 @@ def test_nothing_is_sent_without_a_place_or_a_study(said):
     assert send([]) == []
 
 
-def test_from_the_workers_end_on_the_last_runs_are_sent_while_the_caller_goes_on(said, monkeypatch):
+def test_from_the_workers_end_on_the_last_runs_are_sent_while_the_caller_goes_on(
+    said, monkeypatch
+):
     program(monkeypatch, "import sys; sys.stdin.read(); print('left', file=sys.stderr)")
     left = threading.Event()
 
@@ -84,7 +95,9 @@ def test_from_the_workers_end_on_the_last_runs_are_sent_while_the_caller_goes_on
     with beside.send_beside(["tensorboard=runs"], lambda: URL, say) as listen:
         for each in (BEGUN, PoolEnded(reason="")):
             listen(Event(message=each))
-        assert left.wait(60), "the block still goes on, and the process has left already"
+        assert left.wait(60), (
+            "the block still goes on, and the process has left already"
+        )
     assert said == ["left"]
 
 

@@ -22,7 +22,9 @@ def run(*words, study="", code=None):
 
 
 def test_it_loads_its_libraries_and_writes_nothing_before_there_is_a_study(tmp_path):
-    code = f"import sys; from {MODULE} import main; main(); print('mlflow' in sys.modules)"
+    code = (
+        f"import sys; from {MODULE} import main; main(); print('mlflow' in sys.modules)"
+    )
     done = run(f"mlflow=sqlite:///{tmp_path}/mlflow.db", code=code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
     assert not list(tmp_path.iterdir()), "the study may be refused"

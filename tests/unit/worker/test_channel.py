@@ -1,5 +1,5 @@
-"""The pipe between a worker and its parent: in order, never in the way, and quick to notice a dead
-parent.
+"""The pipe between a worker and its parent: in order, never in the way, and quick to
+notice a dead parent.
 """
 
 import json

@@ -22,7 +22,11 @@ from lrsearch.worker.checkpoints import (
     folder_of,
 )
 from lrsearch.worker.config import CheckpointPolicy
-from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
+from lrsearch.worker.snapshots import (
+    CheckpointUnusable,
+    decode_snapshot,
+    encode_snapshot,
+)
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/v0_1_0/checkpoints"
 
@@ -52,7 +56,9 @@ def snapshot(epoch=1, batch=0, **arrays):
     )
 )
 def test_any_arrays_come_back_bit_for_bit(arrays):
-    back = decode_snapshot(encode_snapshot(Snapshot(epoch=3, step=7, arrays=arrays, meta={})))
+    back = decode_snapshot(
+        encode_snapshot(Snapshot(epoch=3, step=7, arrays=arrays, meta={}))
+    )
     assert (back.epoch, back.step, list(back.arrays)) == (3, 7, list(arrays))
     for name, array in arrays.items():
         assert back.arrays[name].dtype == array.dtype
@@ -77,7 +83,9 @@ def test_written_then_read(tmp_path):
     written = store.write(4, 2, snapshot(7))
     assert written.path == "digits/4/2/epoch-00007.npz"
     assert store.read(written).meta == {"curve": [1.0, float("inf")]}
-    assert [each.name for each in (tmp_path / "digits/4/2").iterdir()] == ["epoch-00007.npz"]
+    assert [each.name for each in (tmp_path / "digits/4/2").iterdir()] == [
+        "epoch-00007.npz"
+    ]
 
 
 def test_a_place_within_an_epoch_is_in_the_name_and_comes_back(tmp_path):
@@ -93,7 +101,9 @@ def test_a_checkpoint_that_0_1_0_wrote_stands_at_its_epochs_end():
     assert decode_snapshot(before.read_bytes()).place == (5, 0)
 
 
-@pytest.mark.parametrize("path", ["../secret.npz", "/etc/passwd", "digits/../../x", "", "."])
+@pytest.mark.parametrize(
+    "path", ["../secret.npz", "/etc/passwd", "digits/../../x", "", "."]
+)
 def test_a_path_outside_the_root_is_refused(tmp_path, path):
     store = CheckpointStore(tmp_path / "root", "digits")
     written = store.write(1, 1, snapshot())
@@ -112,10 +122,12 @@ def test_a_link_that_leads_outside_is_refused(tmp_path):
 
 
 def linked(tmp_path, below):
-    """A store with a checkpoint, in whose folder somebody put a link to a folder of theirs, which
-    holds a file of that name.
+    """A store with a checkpoint, in whose folder somebody put a link to a folder of
+    theirs, which holds a file of that name.
     """
-    store = CheckpointStore(tmp_path / "root", "digits", CheckpointPolicy(quota_bytes=100_000))
+    store = CheckpointStore(
+        tmp_path / "root", "digits", CheckpointPolicy(quota_bytes=100_000)
+    )
     theirs, link = tmp_path / "theirs", tmp_path / "root" / below
     precious = theirs / Path("digits/1/1").relative_to(below) / "epoch-00001.npz"
     precious.parent.mkdir(parents=True)
@@ -128,7 +140,9 @@ def linked(tmp_path, below):
 
 
 @pytest.mark.parametrize("below", ["digits", "digits/1", "digits/1/1"])
-def test_no_link_below_the_root_is_followed_on_writing_trimming_or_making_room(tmp_path, below):
+def test_no_link_below_the_root_is_followed_on_writing_trimming_or_making_room(
+    tmp_path, below
+):
     store, precious = linked(tmp_path, below)
     with pytest.raises(NoRoom, match="is a link"):
         store.write(1, 1, snapshot(1))
@@ -204,7 +218,8 @@ def test_a_corrupt_newest_falls_back_to_the_one_before_aloud(tmp_path):
 def test_the_newest_is_the_one_furthest_within_the_epoch(tmp_path):
     store = CheckpointStore(tmp_path, "digits")
     written = [
-        store.write(1, 1, snapshot(*place)) for place in ((1, 0), (1, 20), (1, 100), (0, 500))
+        store.write(1, 1, snapshot(*place))
+        for place in ((1, 0), (1, 20), (1, 100), (0, 500))
     ]
     found, troubles = store.newest(written)
     assert (found.place, troubles) == ((1, 100), ())
@@ -263,7 +278,9 @@ def test_a_quota_refuses_and_leaves_nothing(tmp_path):
 
 def test_a_quota_lets_this_trials_older_ones_go_first(tmp_path):
     size = len(encode_snapshot(snapshot()))
-    store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=2 * size + 10))
+    store = CheckpointStore(
+        tmp_path, "digits", CheckpointPolicy(quota_bytes=2 * size + 10)
+    )
     for epoch in (1, 2, 3):
         store.write(1, 1, snapshot(epoch))
     assert sorted(each.name for each in (tmp_path / "digits/1/1").iterdir()) == [

@@ -1,5 +1,5 @@
-"""The command reader beside a study's own code, which handles signals, forks and closes descriptors: real
-processes, without TensorFlow.
+"""The command reader beside a study's own code, which handles signals, forks and closes
+descriptors: real processes, without TensorFlow.
 """
 
 import json
@@ -29,8 +29,8 @@ fork = multiprocessing.get_context("fork")
 
 
 def heard(body, *, seconds=1.0):
-    """What a command reader says within `seconds` of what the study's code does, its parent living on; only
-    once of the same thing.
+    """What a command reader says within `seconds` of what the study's code does, its
+    parent living on; only once of the same thing.
     """
     with subprocess.Popen(
         [sys.executable, "-c", READER + body],
@@ -81,7 +81,9 @@ def test_the_three_signals_that_stop_a_worker_are_heard(number):
 
 
 @pytest.mark.parametrize("thread", [False, True])
-def test_a_forked_child_can_be_terminated_from_its_first_moment_and_stops_nobody_else(thread):
+def test_a_forked_child_can_be_terminated_from_its_first_moment_and_stops_nobody_else(
+    thread,
+):
     body = """
 def fork_some():
     for _ in range(40):
@@ -122,7 +124,11 @@ if os.fork() == 0:
 os.wait()
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    assert sorted(heard(body + OVER, seconds=0.1)) == ["True", "interrupted SIGTERM", "mine"]
+    assert sorted(heard(body + OVER, seconds=0.1)) == [
+        "True",
+        "interrupted SIGTERM",
+        "mine",
+    ]
 
 
 def test_a_wakeup_descriptor_of_its_own_does_not_make_the_worker_deaf():
@@ -138,9 +144,9 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 @pytest.mark.parametrize("then", ["", "files = [open(os.devnull) for _ in range(300)]"])
 def test_a_reader_whose_descriptors_are_closed_says_so(then):
-    assert heard(f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5) == [
-        "failed OSError"
-    ]
+    assert heard(
+        f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5
+    ) == ["failed OSError"]
 
 
 def test_a_command_that_is_none_is_no_end_of_hearing_without_a_word():
@@ -170,7 +176,10 @@ child = subprocess.Popen([sys.executable, "-c", {READER + "say('ready', os.getpi
 sys.stdin.readline()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", parent],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         helper = int(process.stdout.readline())
         ready, child = process.stdout.readline().split()

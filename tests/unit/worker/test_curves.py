@@ -17,7 +17,9 @@ class Table:
     def write(self, points):
         if self.away:
             raise StorageUnavailable("away")
-        self.writes.append({pair: [each.epoch for each in own] for pair, own in points.items()})
+        self.writes.append(
+            {pair: [each.epoch for each in own] for pair, own in points.items()}
+        )
 
 
 def progress(epoch, trial_id=1, value=0.5):
@@ -62,9 +64,9 @@ def test_a_write_that_runs_late_sees_what_it_was_given():
     buffer.add(progress(2))
     buffer.add(progress(1, trial_id=2))
     buffer.take(1, 1)
-    assert {pair: [each.epoch for each in points] for pair, points in given[0].items()} == {
-        (1, 1): [1]
-    }
+    assert {
+        pair: [each.epoch for each in points] for pair, points in given[0].items()
+    } == {(1, 1): [1]}
 
 
 def test_all_attempts_of_a_worker_are_written_at_once():

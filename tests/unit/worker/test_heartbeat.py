@@ -1,5 +1,5 @@
-"""The heartbeat: goes on through outages, learns of lost leases and of the study's end, and never
-mixes attempts up.
+"""The heartbeat: goes on through outages, learns of lost leases and of the study's end,
+and never mixes attempts up.
 """
 
 import threading

@@ -1,5 +1,5 @@
-"""Who is pruned at a rung, and by whose values: a real ledger, and a session that is told of
-progress.
+"""Who is pruned at a rung, and by whose values: a real ledger, and a session that is
+told of progress.
 """
 
 import itertools
@@ -50,15 +50,17 @@ def point(epoch, value):
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
-    opened = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('judging')}/toy.db", create=True)
+    opened = open_ledger(
+        f"sqlite:///{tmp_path_factory.mktemp('judging')}/toy.db", create=True
+    )
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def verdict_on(ledger, tmp_path):
-    """Asks a median rule about a trial with `mine`, the worst value at `epoch`, among six others of
-    the same setting `theirs`.
+    """Asks a median rule about a trial with `mine`, the worst value at `epoch`, among
+    six others of the same setting `theirs`.
     """
     made = itertools.count()
 
@@ -77,9 +79,14 @@ def verdict_on(ledger, tmp_path):
         for _ in others:
             held = claim(ledger, study, worker)
             assert finish(
-                ledger, held, value=0.9, points=[point(each, 0.9) for each in range(1, EPOCHS + 1)]
+                ledger,
+                held,
+                value=0.9,
+                points=[point(each, 0.9) for each in range(1, EPOCHS + 1)],
             )
-        trials, _heartbeat = trial_session(ledger, study, tmp_path / "checkpoints", worker=worker)
+        trials, _heartbeat = trial_session(
+            ledger, study, tmp_path / "checkpoints", worker=worker
+        )
         spec = trials.claim()
         progress = Progress(
             trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=EPOCHS, step=epoch * 10, total_steps=100,
@@ -109,14 +116,20 @@ def test_no_trial_is_pruned_before_its_rate_has_risen_for_the_last_time(
     if judged_from is None:
         assert verdict_on(mine, epoch=EPOCHS - 1) is Verdict.KEEP
     else:
-        assert judged_from == 1 or verdict_on(mine, epoch=judged_from - 1) is Verdict.KEEP
+        assert (
+            judged_from == 1 or verdict_on(mine, epoch=judged_from - 1) is Verdict.KEEP
+        )
         assert verdict_on(mine, epoch=judged_from) is Verdict.PRUNE
 
 
 def test_values_before_a_rise_is_over_prune_nobody(verdict_on):
     mine = shaped("linear")
-    assert verdict_on(mine, epoch=3, theirs=shaped("one_cycle", rise=0.3)) is Verdict.KEEP
-    assert verdict_on(mine, epoch=4, theirs=shaped("one_cycle", rise=0.3)) is Verdict.PRUNE
+    assert (
+        verdict_on(mine, epoch=3, theirs=shaped("one_cycle", rise=0.3)) is Verdict.KEEP
+    )
+    assert (
+        verdict_on(mine, epoch=4, theirs=shaped("one_cycle", rise=0.3)) is Verdict.PRUNE
+    )
     assert verdict_on(mine, epoch=9, theirs=shaped("cosine_restarts")) is Verdict.KEEP
 
 
@@ -124,7 +137,8 @@ def test_yours_is_compared_with_only_where_its_rate_is_constant(verdict_on):
     mine = shaped("linear")
     assert verdict_on(mine, epoch=4, origin=Origin.YOURS) is Verdict.PRUNE
     assert (
-        verdict_on(mine, epoch=4, origin=Origin.YOURS, theirs=shaped("cosine")) is Verdict.KEEP
+        verdict_on(mine, epoch=4, origin=Origin.YOURS, theirs=shaped("cosine"))
+        is Verdict.KEEP
     ), "it may warm up"
 
 
@@ -155,7 +169,9 @@ def learned(ledger, tmp_path):
             held, value = claim(ledger, study, worker), 0.9 - number / 100
             points = [point(epoch, value) for epoch in range(1, EPOCHS + 1)]
             assert finish(ledger, held, value=value, points=points)
-        trials, _heartbeat = trial_session(ledger, study, tmp_path / "checkpoints", worker=worker)
+        trials, _heartbeat = trial_session(
+            ledger, study, tmp_path / "checkpoints", worker=worker
+        )
         return study, trials, trials.claim()
 
     return learned
@@ -208,7 +224,9 @@ def test_a_control_runs_on_and_what_the_rule_would_have_done_is_noted(learned, l
     assert (control.state, control.notes) == (TrialState.COMPLETE, (f"{SPARED}2",))
 
 
-def test_whoever_asks_gets_the_same_verdict_whether_the_trial_is_written_or_not(learned, ledger):
+def test_whoever_asks_gets_the_same_verdict_whether_the_trial_is_written_or_not(
+    learned, ledger
+):
     """The trial's own row counts once: the first question writes the row, the second finds it."""
     _, trials, spec = learned(seed=seed_where(control=False))
     again = [trials.watch(reached(spec, 5, 0.845)) for _ in range(3)]

@@ -39,7 +39,9 @@ def test_rows_leave_at_the_end_of_the_last_epoch_that_fits():
     clock, leaving = rule(35.0)
     leaving.begin(7)
     assert train(clock, leaving, 10.0, at(1), at(2), at(3)) == [False, False, True]
-    assert clock.now == 1030.0, "the fourth epoch would end at 1040, and 1035 is the time"
+    assert clock.now == 1030.0, (
+        "the fourth epoch would end at 1040, and 1035 is the time"
+    )
 
 
 def test_a_place_that_stays_the_same_is_none_where_anything_can_be_saved():
@@ -55,7 +57,9 @@ def test_batches_lie_close_together_so_that_the_whole_time_is_used():
     leaving.begin(7)
     train(clock, leaving, 20.0, at(0, 1))
     answers = train(clock, leaving, 1.0, *(at(0, batch) for batch in range(2, 20)))
-    assert answers.index(True) == 14, "at 1035; the first place took long, and that does not count"
+    assert answers.index(True) == 14, (
+        "at 1035; the first place took long, and that does not count"
+    )
 
 
 def test_a_training_that_has_come_to_its_end_needs_no_checkpoint():

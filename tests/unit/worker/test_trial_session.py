@@ -1,11 +1,19 @@
-"""Claims as a worker's session sees them, and what it makes of how attempts end: a real ledger, and
-the test in the engine's place.
+"""Claims as a worker's session sees them, and what it makes of how attempts end: a real
+ledger, and the test in the engine's place.
 """
 
 from dataclasses import replace
 
 import pytest
-from ledger_tools import add_worker, claim, finish, outcome, plan, setting, trial_session
+from ledger_tools import (
+    add_worker,
+    claim,
+    finish,
+    outcome,
+    plan,
+    setting,
+    trial_session,
+)
 
 from lrsearch.messages import TrialEnded, TrialStarted
 from lrsearch.storage import Done, PlanRetests, Wait, open_ledger
@@ -50,7 +58,9 @@ class _Claimed:
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
-    opened = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('trials')}/toy.db", create=True)
+    opened = open_ledger(
+        f"sqlite:///{tmp_path_factory.mktemp('trials')}/toy.db", create=True
+    )
     yield opened
     opened.close()
 
@@ -60,7 +70,9 @@ def world(ledger, tmp_path):
     return lambda **changes: World(ledger, tmp_path, **changes)
 
 
-def test_what_waits_is_claimed_with_its_setting_and_what_is_new_is_sampled_and_bound(world):
+def test_what_waits_is_claimed_with_its_setting_and_what_is_new_is_sampled_and_bound(
+    world,
+):
     here = world(trials=3)
     yours, reference, sampled = (here.trials.claim() for _ in range(3))
     assert (yours.yours, reference.yours, sampled.yours) == (True, False, False)
@@ -69,7 +81,9 @@ def test_what_waits_is_claimed_with_its_setting_and_what_is_new_is_sampled_and_b
     assert [each.setting for each in stored] == [
         each.setting for each in (yours, reference, sampled)
     ]
-    assert [each.seed for each in stored] == [seed_of(0, Kind.SEARCH, each) for each in range(3)]
+    assert [each.seed for each in stored] == [
+        seed_of(0, Kind.SEARCH, each) for each in range(3)
+    ]
     assert [type(each) for each in here.said] == [TrialStarted] * 3
     assert here.said[-1].origin is Origin.SAMPLED
 
@@ -96,12 +110,16 @@ def test_a_worker_holds_no_more_sampled_trials_than_its_share(world):
     assert here.trials.claim() is not None
 
 
-def test_a_trial_that_was_lost_before_it_was_bound_is_left_for_the_next(world, monkeypatch):
+def test_a_trial_that_was_lost_before_it_was_bound_is_left_for_the_next(
+    world, monkeypatch
+):
     here = world(trials=3)
     binds = iter([False])
     bind = here.ledger.bind
     monkeypatch.setattr(
-        here.ledger, "bind", lambda *args, **says: next(binds, None) is None and bind(*args, **says)
+        here.ledger,
+        "bind",
+        lambda *args, **says: next(binds, None) is None and bind(*args, **says),
     )
     spec = here.trials.claim()
     assert (spec.yours, spec.setting) == (False, setting(0.1, "sgd"))
@@ -171,4 +189,8 @@ def test_the_first_worker_to_ask_plans_the_retests_and_tells_of_them(world):
     here.trials.plan_retests(PlanRetests())
     assert here.said[-1] is told
     spec = here.trials.claim()
-    assert (spec.retest, spec.test_split, spec.seed) == (1, True, seed_of(0, Kind.RETEST, 0))
+    assert (spec.retest, spec.test_split, spec.seed) == (
+        1,
+        True,
+        seed_of(0, Kind.RETEST, 0),
+    )

@@ -74,9 +74,13 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("optuna_trial_id", sa.Integer(), nullable=True),
         sa.Column("mirrored", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("study_id", "kind", "number", name="lrsearch_trials_number"),
+        sa.UniqueConstraint(
+            "study_id", "kind", "number", name="lrsearch_trials_number"
+        ),
         sa.UniqueConstraint(
             "study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"
         ),
@@ -88,7 +92,10 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "lrsearch_trials_revision", "lrsearch_trials", ["study_id", "revision"], unique=False
+        "lrsearch_trials_revision",
+        "lrsearch_trials",
+        ["study_id", "revision"],
+        unique=False,
     )
     op.create_index(
         "lrsearch_trials_state",
@@ -107,10 +114,14 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("last_seen", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("lrsearch_workers_study", "lrsearch_workers", ["study_id"], unique=False)
+    op.create_index(
+        "lrsearch_workers_study", "lrsearch_workers", ["study_id"], unique=False
+    )
     op.create_table(
         "lrsearch_attempts",
         sa.Column("trial_id", ID, nullable=False),
@@ -120,7 +131,9 @@ def upgrade() -> None:
         sa.Column("reason", LONG_TEXT, nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("trial_id", "attempt"),
     )
     op.create_table(
@@ -132,7 +145,9 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("written_at", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("trial_id", "attempt", "epoch"),
     )
     op.create_table(
@@ -147,7 +162,9 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
         sa.Column("logs", LONG_TEXT, nullable=False),
-        sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("trial_id", "epoch"),
     )
     op.create_index(

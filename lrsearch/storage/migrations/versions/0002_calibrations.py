@@ -21,6 +21,8 @@ def upgrade() -> None:
         sa.Column("study_id", ID, nullable=False),
         sa.Column("machine", sa.String(length=255), nullable=False),
         sa.Column("figures", LONG_TEXT, nullable=False),
-        sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("study_id", "machine"),
     )

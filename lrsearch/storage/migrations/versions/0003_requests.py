@@ -1,5 +1,5 @@
-"""Requests that were served, so that one whose answer was lost is not served twice; changes that a
-study accepted.
+"""Requests that were served, so that one whose answer was lost is not served twice;
+changes that a study accepted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
-    # MariaDB commits each of the two by itself: a crash in between must not bar the next try.
+    # MariaDB commits each of the two by itself: a crash in between must not bar the
+    # next try.
     there = sa.inspect(op.get_bind())
     if not there.has_table("lrsearch_requests"):
         _make_requests()
-    if "changes" not in {each["name"] for each in there.get_columns("lrsearch_studies")}:
-        op.add_column("lrsearch_studies", sa.Column("changes", LONG_TEXT, nullable=True))
+    if "changes" not in {
+        each["name"] for each in there.get_columns("lrsearch_studies")
+    }:
+        op.add_column(
+            "lrsearch_studies", sa.Column("changes", LONG_TEXT, nullable=True)
+        )
 
 
 def _make_requests() -> None:
@@ -32,6 +37,8 @@ def _make_requests() -> None:
         sa.Column("token", sa.String(length=32), nullable=False),
         sa.Column("study_id", ID, nullable=False),
         sa.Column("answer", LONG_TEXT, nullable=False),
-        sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("token"),
     )

@@ -20,8 +20,8 @@ TABLE, NEW = "lrsearch_checkpoints", "lrsearch_checkpoints_new"
 OLD_COLUMNS = "trial_id, attempt, epoch, path, sha256, size, written_at"
 _BATCH = f"alter table {TABLE} add column batch integer not null default 0"
 _KEY = "add primary key (trial_id, attempt, epoch, batch)"
-# One statement each: MariaDB commits every one by itself, and a crash must leave the table as it
-# was or as it is to be.
+# One statement each: MariaDB commits every one by itself, and a crash must leave the
+# table as it was or as it is to be.
 _ALTER = {
     "postgresql": f"{_BATCH}, drop constraint {TABLE}_pkey, {_KEY}",
     "mysql": f"{_BATCH}, drop primary key, {_KEY}",
@@ -51,9 +51,13 @@ def _make_anew() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("written_at", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("trial_id", "attempt", "epoch", "batch"),
     )
-    op.execute(f"insert into {NEW} ({OLD_COLUMNS}, batch) select {OLD_COLUMNS}, 0 from {TABLE}")  # noqa: S608 - constants
+    op.execute(
+        f"insert into {NEW} ({OLD_COLUMNS}, batch) select {OLD_COLUMNS}, 0 from {TABLE}"  # noqa: S608 - constants
+    )
     op.drop_table(TABLE)
     op.rename_table(NEW, TABLE)

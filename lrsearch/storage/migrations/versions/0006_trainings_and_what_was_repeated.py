@@ -1,5 +1,5 @@
-"""A study's limit of trainings, and what interruptions repeated: epochs of each trial, and the time
-of attempts that counts.
+"""A study's limit of trainings, and what interruptions repeated: epochs of each trial,
+and the time of attempts that counts.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-_STUDIES = sa.table("lrsearch_studies", sa.column("id", sa.BigInteger), sa.column("plan", sa.Text))
+_STUDIES = sa.table(
+    "lrsearch_studies", sa.column("id", sa.BigInteger), sa.column("plan", sa.Text)
+)
 
 
 def upgrade() -> None:
@@ -25,7 +27,9 @@ def upgrade() -> None:
         plan = json.loads(row.plan)
         plan["facts"]["asked_rates"] = _asked(plan["facts"]["fingerprint"])
         text = json.dumps(plan, separators=(",", ":"), allow_nan=False)
-        connection.execute(sa.update(_STUDIES).where(_STUDIES.c.id == row.id).values(plan=text))
+        connection.execute(
+            sa.update(_STUDIES).where(_STUDIES.c.id == row.id).values(plan=text)
+        )
 
 
 def _asked(fingerprint: dict[str, Any]) -> dict[str, Any]:

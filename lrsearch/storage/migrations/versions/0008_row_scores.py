@@ -15,7 +15,8 @@ TABLE = "lrsearch_row_scores"
 
 
 def upgrade() -> None:
-    # MariaDB commits each of the two by itself: a crash in between must not bar the next try.
+    # MariaDB commits each of the two by itself: a crash in between must not bar the
+    # next try.
     if not sa.inspect(op.get_bind()).has_table(TABLE):
         op.create_table(
             TABLE,
@@ -27,7 +28,9 @@ def upgrade() -> None:
             sa.Column("total", sa.BigInteger(), nullable=False),
             sa.Column("kept", sa.Integer(), nullable=False),
             sa.Column("scores", sa.LargeBinary(), nullable=False),
-            sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
+            sa.ForeignKeyConstraint(
+                ["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"
+            ),
             sa.PrimaryKeyConstraint("trial_id", "split"),
         )
     if not sa.inspect(op.get_bind()).get_indexes(TABLE):
