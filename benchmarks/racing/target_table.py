@@ -24,14 +24,14 @@ HEAD = ("contender", "seeds", *(f"within {share:.0%}" for share in SHARES))
 SECONDS = ("ratio to the best peer", "seconds", "of them training", "CPU seconds")
 
 
-def report(records: Sequence[Record], *, limit: int) -> str:
-    """A table a task; `limit`: the full runs at which peers were censored."""
+def report(records: Sequence[Record], limits: Mapping[str, int]) -> str:
+    """A table a task; `limits`: by contender, the full runs at which it is censored."""
     tasks = dict.fromkeys(each["task"] for each in records)
-    tables = (_table(task, records, limit) for task in tasks)
+    tables = (_table(task, records, limits) for task in tasks)
     return "\n\n".join(each for each in tables if each)
 
 
-def _table(task: str, records: Iterable[Record], limit: int) -> str:
+def _table(task: str, records: Iterable[Record], limits: Mapping[str, int]) -> str:
     records = list(records)
     losses = judged(records, task)
     if not losses:
@@ -43,7 +43,8 @@ def _table(task: str, records: Iterable[Record], limit: int) -> str:
     error = noise([list(losses[name].values()) for name in near]) / scale
     by_name: dict[str, list[Sequence[Answer]]] = {}
     for (name, _), answers in courses(records, task).items():
-        by_name.setdefault(name, []).append(answers)
+        paid = [each for each in answers if each.runs <= limits[name]]
+        by_name.setdefault(name, []).append(paid)
     found = {
         name: {
             share: _all_reached(each, means, best + share * scale) for share in SHARES
@@ -61,8 +62,8 @@ def _table(task: str, records: Iterable[Record], limit: int) -> str:
         _row(["---"] * len(HEAD + SECONDS)),
     ]
     for name in sorted(found, key=lambda name: not name.startswith(OURS)):
-        cells = [_runs(found[name][share], limit) for share in SHARES]
-        cells += [_ratios(found, name, limit), *_seconds(found[name][SHARES[0]])]
+        cells = [_runs(found[name][share], limits[name]) for share in SHARES]
+        cells += [_ratios(found, name, limits), *_seconds(found[name][SHARES[0]])]
         lines.append(_row([name, str(len(by_name[name])), *cells]))
     return "\n".join(lines)
 
@@ -94,26 +95,30 @@ def _number(runs: float | None, limit: int) -> str:
 
 
 def _ratios(
-    found: Mapping[str, Mapping[float, Sequence[Reached]]], name: str, limit: int
+    found: Mapping[str, Mapping[float, Sequence[Reached]]],
+    name: str,
+    limits: Mapping[str, int],
 ) -> str:
     """This contender's median over the least median of a peer, for each share."""
     peers = [each for each in found if not each.startswith((OURS, "yours"))]
-    if name in peers or not peers or name == "yours":
+    if not name.startswith(OURS) or not peers:
         return ""
     cells = []
     for share in SHARES:
-        own = _median_runs(found[name][share])
-        theirs = [_median_runs(found[peer][share]) for peer in peers]
-        least = min((each for each in theirs if each is not None), default=None)
-        cells.append(_ratio(own, least, limit))
+        theirs = {peer: _median_runs(found[peer][share]) for peer in peers}
+        least = min(
+            (each for each in theirs.values() if each is not None), default=None
+        )
+        limit = min(limits[peer] for peer in peers)
+        cells.append(
+            _ratio(_median_runs(found[name][share]), limits[name], least, limit)
+        )
     return ", ".join(cells)
 
 
-def _ratio(own: float | None, least: float | None, limit: int) -> str:
-    if own is None and least is None:
-        return "neither"
+def _ratio(own: float | None, own_limit: int, least: float | None, limit: int) -> str:
     if own is None:
-        return f"> {limit / (least or limit):.2f}"
+        return "neither" if least is None else f"> {own_limit / least:.2f}"
     return f"< {own / limit:.2f}" if least is None else f"{own / least:.2f}"
 
 

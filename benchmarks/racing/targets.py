@@ -105,14 +105,18 @@ def to_judge(
     answers: Collection[Answer], task: str, known: Collection[str]
 ) -> list[Pick]:
     """Distinct picks that are not `known` by name and not far by their own value."""
-    values = [each.value for each in answers if each.whole and each.value is not None]
-    limit = min(values) + FAR * (MEDIANS[task] - min(values)) if values else np.inf
-    near = {
-        name_of(each.pick): each.pick
-        for each in answers
-        if not (each.whole and each.value is not None and each.value > limit)
-    }
-    return [pick for name, pick in near.items() if name not in known]
+    picks, whole = {name_of(each.pick): each.pick for each in answers}, {}
+    for each in answers:
+        if each.whole and each.value is not None:
+            name = name_of(each.pick)
+            whole[name] = min(each.value, whole.get(name, np.inf))
+    least = min(whole.values(), default=np.inf)
+    limit = least + FAR * (MEDIANS[task] - least) if whole else np.inf
+    return [
+        pick
+        for name, pick in picks.items()
+        if name not in known and whole.get(name, limit) <= limit
+    ]
 
 
 def judged(records: Iterable[Record], task: str) -> dict[str, dict[str, float]]:
