@@ -105,7 +105,8 @@ def to_judge(
     answers: Collection[Answer], task: str, known: Collection[str]
 ) -> list[Pick]:
     """Distinct picks that are not `known` by name and not far by their own value."""
-    picks, whole = {name_of(each.pick): each.pick for each in answers}, {}
+    picks = {name_of(each.pick): each.pick for each in answers}
+    whole: dict[str, float] = {}
     for each in answers:
         if each.whole and each.value is not None:
             name = name_of(each.pick)
@@ -140,6 +141,12 @@ def reached(answers: Sequence[Answer], near: Callable[[Answer], bool]) -> Reache
         ),
         kept=answers[last_far + 1] if last_far + 1 < len(answers) else None,
     )
+
+
+def answer_at(answers: Sequence[Answer], runs: float) -> Answer | None:
+    """The newest answer by then; None before the first."""
+    known = [each for each in answers if each.runs <= runs]
+    return known[-1] if known else None
 
 
 def censored_median(values: Sequence[float | None]) -> float | None:
