@@ -113,10 +113,9 @@ def _runs(found: Sequence[Reached], limit: int) -> str:
     kept = [each.kept.runs if each.kept else None for each in found]
     first = [each.first.runs if each.first else None for each in found]
     count = sum(each is not None for each in kept)
-    text = f"{_number(censored_median(kept), limit)} ({count} of {len(kept)})"
-    if first == kept:
-        return text
-    return f"{text}; first {_number(censored_median(first), limit)}"
+    numbers = [_number(censored_median(each), limit) for each in (kept, first)]
+    text = f"{numbers[0]} ({count} of {len(kept)})"
+    return text if numbers[0] == numbers[1] else f"{text}; first {numbers[1]}"
 
 
 def _number(runs: float | None, limit: int) -> str:
