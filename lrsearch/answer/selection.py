@@ -160,15 +160,19 @@ def _scales(df: Floats, draws: int, random: np.random.Generator) -> Floats:
     """(draws, m + 1) what each standard deviation may truly be, over its estimate.
 
     In a draw all are as much too small, by chance, as their degrees of freedom let
-    them: the pool is a part of every one.
+    them: the pool is a part of every one. Quantiles are read between some that are
+    exact, for a tenth of the time.
     """
     import numpy as np
-    from scipy.special import chdtri
+    from scipy.special import chdtri, ndtr
 
-    chance, scales = random.random(draws), np.empty((draws, len(df)))
-    for each in np.unique(df):
-        scales[:, df == each] = np.sqrt(each / chdtri(each, chance))[:, None]
-    return scales
+    known, places = np.unique(df, return_inverse=True)
+    chance, points = random.standard_normal(draws), np.linspace(-4.0, 4.0, 129)
+    found = [
+        np.interp(chance, points, np.sqrt(each / chdtri(each, ndtr(points))))
+        for each in known
+    ]
+    return np.array(found).T[:, places]
 
 
 def spread_by(df: float, draws: int, random: np.random.Generator) -> Floats:
