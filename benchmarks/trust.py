@@ -1,7 +1,7 @@
 """Whether the verdict holds: false calls, power, and what happens on fresh rows and seeds.
 
-    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD] [--keep
-    FILE]
+    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD]
+        [--keep FILE]
 
 Studies are put together from real trainings (small networks in NumPy on scikit-learn's
 bundled data, every held-out row's cost kept) and from the landscape tables. Each is
