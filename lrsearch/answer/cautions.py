@@ -278,10 +278,8 @@ def _clamped(evidence: Evidence) -> Iterator[str]:
     ):
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    begins, total = (
-        int(rate**-2),
-        evidence.study.facts.total_steps(best.setting.batch_size),
-    )
+    begins = int(rate**-2)
+    total = evidence.study.facts.total_steps(best.setting.batch_size)
     if begins < total:
         yield (
             f"Keras lets {name} train at no more than 1/sqrt(update), which falls below "
