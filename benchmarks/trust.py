@@ -1,7 +1,7 @@
 """Whether the verdict holds: false calls, power, and what happens on fresh rows and seeds.
 
-    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD] [--keep
-    FILE]
+    OMP_NUM_THREADS=1 python benchmarks/trust.py [--simulations N] [--only WORD]
+        [--keep FILE]
 
 Studies are put together from real trainings (small networks in NumPy on scikit-learn's
 bundled data, every held-out row's cost kept) and from the landscape tables. Each is
@@ -104,10 +104,8 @@ def cases() -> Iterator[tuple[str, Case]]:
             yield f"{where}: {SAME}", _case(same, rows)
             yield f"{where}: 40 settings, equal on average", _case(level, rows)
             for size, seeds in ((3, 3), (2, 6)):
-                named, more = (
-                    f"gain of {size}, {seeds} seeds",
-                    {"gain": size, "seeds": seeds},
-                )
+                named = f"gain of {size}, {seeds} seeds"
+                more = {"gain": size, "seeds": seeds}
                 yield f"{where}: {named}, others are yours", _case(same, rows, **more)
                 yield (
                     f"{where}: {named}, others equal on average",

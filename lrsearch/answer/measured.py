@@ -187,10 +187,8 @@ def _race(
     variances[:m] *= [repeats.unit(cost) ** 2 for cost in costs]
     for number, each in enumerate(finalists):
         place = places[each.trial]
-        retested[place], seeds[place] = (
-            repeats.mean(number),
-            1 / repeats.independent_share(number),
-        )
+        retested[place] = repeats.mean(number)
+        seeds[place] = 1 / repeats.independent_share(number)
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
     return Race(

@@ -37,10 +37,8 @@ def read_array(label: str, value: Any) -> np.ndarray:
                 adapt_array(value if hasattr(value, "__array__") else plain)
             )
     except ValueError:
-        got, fix = (
-            f"an array of {plain.dtype}",
-            "Convert it in load_data: .astype('float32').",
-        )
+        got = f"an array of {plain.dtype}"
+        fix = "Convert it in load_data: .astype('float32')."
         raise InvalidValue(label, got=got, allowed=_ALLOWED, fix=fix) from None
 
 

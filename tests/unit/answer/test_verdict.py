@@ -457,10 +457,8 @@ def test_settings_are_told_apart_by_the_variances_that_the_verdict_has(world, st
     records = made.records()
     # what a seed does row by row: to trial 3 ten times as much as to others
     for each in records:
-        kept, size = (
-            made.scores[each.id]["validation"],
-            1.0 if each.parent == 3 else 0.1,
-        )
+        kept = made.scores[each.id]["validation"]
+        size = 1.0 if each.parent == 3 else 0.1
         noisy = (kept.values + size * made.centred(len(kept.values))).astype("float32")
         made.scores[each.id] = {"validation": replace(kept, values=noisy)}
     board = build_leaderboard(study(DOWN).facts, records)
