@@ -31,13 +31,15 @@ class RowNoise:
     all settings share there; of a mean over the split it is this by `rows`. common: the
     variance of what they share. own: (m,) the variance over rows of a setting's own
     scores. residuals: (m,) the variance, at a row, of what one training of a setting
-    does there by its seed. rows: of the whole split.
+    does there by its seed. carrying: (m,) how many rows carry the spread of a setting's
+    own scores. rows: of the whole split.
     """
 
     contrasts: Floats
     common: float
     own: Floats
     residuals: Floats
+    carrying: Floats
     rows: int
 
     def difference(self, one: int, other: int) -> float:
@@ -71,6 +73,7 @@ def row_noise(scores: Sequence[Floats], *, rows: int) -> RowNoise:
         common=float(shared.var(ddof=1)),
         own=np.maximum(means.var(axis=1, ddof=1) - left, 0.0),
         residuals=residuals,
+        carrying=np.array([_carrying((each - each.mean()) ** 2) for each in means]),
         rows=rows,
     )
 
