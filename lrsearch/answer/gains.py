@@ -46,6 +46,7 @@ class Gain:
     of the choice taken out. interval: where the true gain lies in 95 of 100 cases.
     seeds_variance and rows_variance: the parts of its variance, of which more seeds
     make only the first smaller; `rows` and `folds` are None where they are not counted.
+    kept: of the rows, those whose scores are known.
     """
 
     measured: float
@@ -55,6 +56,7 @@ class Gain:
     seeds_variance: float  # of one training of each of the two
     rows_variance: float
     folds: int | None = None
+    kept: int | None = None
     carrying: float | None = None  # rows that carry this noise, where rows are counted
 
     @property
@@ -76,6 +78,7 @@ class Gain:
             "gain": self.value,
             "interval": list(self.interval),
             "rows": self.rows,
+            "rows_kept": self.kept,
             "folds": self.folds,
             "heavy_tailed": self.heavy_tailed,
         }
@@ -122,6 +125,7 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
         misses.yours - misses.finalists[:, 0],
         spread=spread,
         rows=None if rows is None else rows.rows,
+        kept=None if rows is None else rows.kept,
         folds=len(set(repeats.folds)) or None,
         seeds_variance=max(
             repeats.seeds_part * variances, float(race.per_training[[place, m]].sum())
@@ -164,6 +168,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         test.gain,
         other - mine + rows,
         rows=test.rows,
+        kept=test.kept,
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
         rows_variance=test.rows_variance,
@@ -178,6 +183,7 @@ def _gain(
     *,
     spread: Floats | None = None,
     rows: int | None,
+    kept: int | None,
     folds: int | None,
     seeds_variance: float,
     rows_variance: float,
@@ -193,6 +199,7 @@ def _gain(
         value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
         rows=rows,
+        kept=kept,
         folds=folds,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,

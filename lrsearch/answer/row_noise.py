@@ -32,7 +32,7 @@ class RowNoise:
     variance of what they share. own: (m,) the variance over rows of a setting's own
     scores. residuals: (m,) the variance, at a row, of what one training of a setting
     does there by its seed. carrying: (m,) how many rows carry the spread of a setting's
-    own scores. rows: of the whole split.
+    own scores. rows: of the whole split. kept: the n that are known of them.
     """
 
     contrasts: Floats
@@ -41,6 +41,7 @@ class RowNoise:
     residuals: Floats
     carrying: Floats
     rows: int
+    kept: int
 
     def difference(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' values, over splits of this size."""
@@ -75,6 +76,7 @@ def row_noise(scores: Sequence[Floats], *, rows: int) -> RowNoise:
         residuals=residuals,
         carrying=np.array([_carrying((each - each.mean()) ** 2) for each in means]),
         rows=rows,
+        kept=means.shape[1],
     )
 
 

@@ -146,7 +146,9 @@ def _counted(verdict: StudyVerdict, gain: Gain) -> str:
         return f"Counted: {each}, {choice}."
     if gain.rows:
         split = "test" if verdict.test else "validation"
-        rows = f"{count_text(gain.rows, f'{split} row')}, "
+        kept = gain.kept or gain.rows
+        sample = "" if kept == gain.rows else f" (by a fixed sample of {kept:,})"
+        rows = f"{count_text(gain.rows, f'{split} row')}{sample}, "
         return f"Counted: seeds ({seeds}), {rows}{choice}."
     why = f" ({verdict.no_rows})" if verdict.no_rows else ""
     return f"Counted: seeds alone ({seeds}) and {choice}; not which rows the split holds{why}."

@@ -185,6 +185,22 @@ def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(
     assert "nothing is called better" in verdict_text(verdict)
 
 
+def test_that_a_sample_of_a_long_splits_rows_is_known_is_said(world, judged):
+    made = world(gain=0.3, own=0.1)
+    records = made.records()
+    assert "90 validation rows, the choice" in verdict_text(judged(made).verdict)
+    made.records = lambda seeds: records
+    made.scores = {
+        number: {"validation": replace(each["validation"], rows=9000)}
+        for number, each in made.scores.items()
+    }
+    answer = judged(made)
+    text = "9000 validation rows (by a fixed sample of 90), the choice"
+    assert text in verdict_text(answer.verdict)
+    validation = answer.to_json()["verdict"]["validation"]
+    assert (validation["rows"], validation["rows_kept"]) == (9000, 90)
+
+
 def test_why_there_are_no_rows_is_said(world, study):
     records = world(gain=0.3).records()
     records[1] = replace(
