@@ -165,6 +165,8 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
                 of_yours["yours"],
                 loaded.findings,
                 same_weights=first.weights == second.weights,
+                averages=bool(of_yours["carried"].get("use_ema"))
+                and "SwapEMAWeights" not in calls.kept,
             ),
             *device_notes(count_gpus(), strategy_of(model)),
             *unkept_logs(step, calls),

@@ -17,13 +17,22 @@ INEXACT = (
 
 
 def comparison_notes(
-    yours: Setting, findings: Findings, *, same_weights: bool
+    yours: Setting, findings: Findings, *, same_weights: bool, averages: bool
 ) -> Iterator[str]:
-    """What to know of a comparison with yours, and of start values."""
+    """What to know of a comparison with yours, and of start values.
+
+    `averages`: the optimizer keeps a moving average of the weights, for the end alone.
+    """
     if yours.optimizer == "schedule_free_adamw":
         yield (
             "yours is validated at the weights that Keras trains, "
             "searched ScheduleFreeAdamW at its averaged ones"
+        )
+    if averages:
+        yield (
+            "the optimizer keeps a moving average (use_ema): values are those of the weights "
+            "before fit puts the average in, and a test split is measured with the average; to "
+            "choose by it, add keras.callbacks.SwapEMAWeights(swap_on_epoch=True)"
         )
     if findings.fixed_seeds:
         yield (
