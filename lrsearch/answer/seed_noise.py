@@ -128,26 +128,39 @@ def _pool(
     F test tells. Noise alone is no reason: among equals the noisiest is the likeliest
     to lead. Nor is distance, since a poor setting may tell the noise of the good ones.
     """
-    from scipy.special import fdtrc
-
     kept = [place for place, each in enumerate(df) if each]
     while len(kept) > 2:  # noqa: PLR2004
-        level, chances = OUTLIER / len(kept), {}
-        best = min(math.fsum(groups[each]) / len(groups[each]) for each in kept)
-        for each in kept:
-            others = [place for place in kept if place != each]
-            usual = _pooled(own, df, sizes, others) * sizes[each]
-            behind = math.fsum(groups[each]) / len(groups[each]) - best
-            error = math.sqrt(2 * max(own[each], usual) / len(groups[each]))
-            # where the others never vary, nothing is known of a usual noise
-            if usual and behind > FAR * error:
-                freedom = df[each], sum(df[place] for place in others)
-                chances[each] = float(fdtrc(*freedom, own[each] / usual))
-        worst = min(chances, key=lambda place: chances[place], default=None)
-        if worst is None or chances[worst] >= level:
+        chances = {
+            each: _chance_of_noise(groups, own, df, sizes, kept, each) for each in kept
+        }
+        worst = min(kept, key=lambda place: chances[place])
+        if chances[worst] >= OUTLIER / len(kept):
             break
         kept.remove(worst)
     return kept
+
+
+def _chance_of_noise(
+    groups: Sequence[Sequence[float]],
+    own: Sequence[float],
+    df: Sequence[int],
+    sizes: Sequence[float],
+    kept: Sequence[int],
+    place: int,
+) -> float:
+    """How seldom equal noise looks as much larger as that of `place`; 1 unless far behind."""
+    from scipy.special import fdtrc
+
+    others = [each for each in kept if each != place]
+    usual = _pooled(own, df, sizes, others) * sizes[place]
+    best = min(math.fsum(groups[each]) / len(groups[each]) for each in kept)
+    behind = math.fsum(groups[place]) / len(groups[place]) - best
+    error = math.sqrt(2 * max(own[place], usual) / len(groups[place]))
+    # where the others never vary, nothing is known of a usual noise
+    if not usual or behind <= FAR * error:
+        return 1.0
+    freedom = df[place], sum(df[each] for each in others)
+    return float(fdtrc(*freedom, own[place] / usual))
 
 
 def _relative(scales: Sequence[float]) -> tuple[float, ...]:
