@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,9 @@ import lrsearch
 from lrsearch.worker._keras_extras import defer_extras
 
 defer_extras()  # as workers do; every process of the suite imports Keras
+# pytest rewrites the assertions of 200 files: 2.5 CPU seconds in each process of the
+# suite, where PYTHONDONTWRITEBYTECODE does not let it keep them for the next run.
+sys.dont_write_bytecode = False
 _KINDS = {"postgresql": PostgreSQL, "mariadb": MariaDB}
 _count = itertools.count()
 

@@ -394,6 +394,28 @@ def test_mixed_precision_keeps_its_loss_scaling():
     assert outcome.status is Status.COMPLETE
 
 
+def test_fit_traces_the_training_step_once():
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, x, training=False):
+            traced.append(training)
+            return x
+
+    def build_model():
+        made = keras.Sequential(
+            [keras.layers.Input((5,)), Traced(), keras.layers.Dense(1)]
+        )
+        made.compile("adam", "mse", metrics=["mae"])
+        return made
+
+    engine = create_engine("fit", open_study(definition(build_model=build_model)))
+    traced.clear()
+    [outcome] = World(spec()).run(engine)
+    assert outcome.status is Status.COMPLETE
+    assert traced.count(True) == 1
+
+
 def test_memory_of_trials_does_not_add_up(fit):
     import gc
 

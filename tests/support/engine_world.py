@@ -24,6 +24,15 @@ def data():
     return (x, y), (x[:11], y[:11]), (x[5:19], y[5:19])
 
 
+def even_data():
+    """The same study without a shorter last batch, which `vectorized` traces apart, in
+    training and in validation; test_equality.py holds the shorter ones of every cell.
+    """
+    x, y = data()[0]
+    x, y = (np.concatenate([each, each[: BATCH - EXAMPLES % BATCH]]) for each in (x, y))
+    return (x, y), (x[:16], y[:16]), (x[5:21], y[5:21])
+
+
 def model(*, norm=False):
     """Small, since every test traces it anew: batch normalisation doubles that, and is
     for those who look at its state.
@@ -58,7 +67,7 @@ def definition(**changes):
         "epochs": EPOCHS,
         "batch_size": BATCH,
     }
-    known |= {"build_model": model, "load_data": data}
+    known |= {"build_model": model, "load_data": even_data}
     return StudyDefinition(**(known | changes))
 
 
