@@ -182,11 +182,11 @@ def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(
 def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_it(
     engine,
 ):
-    whole = World(spec(), keep=True)
+    whole = World(spec(optimizer="adam"), keep=True)
     [alone] = whole.run(engine)
     snapshots = {each.epoch: each for each in whole.snapshots}
     assert {1, 2, 3} <= set(snapshots)
-    resumed = World(spec(attempt=2, resume=snapshots[2]))
+    resumed = World(spec(optimizer="adam", attempt=2, resume=snapshots[2]))
     [again] = resumed.run(engine)
     assert [each.epoch for each in resumed.ends] == [3, 4]
     assert again.value == alone.value, "bitwise"
