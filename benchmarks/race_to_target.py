@@ -36,7 +36,7 @@ from typing import Any
 from contest.processes import RunFailed
 from race import read_records
 from racing.contenders import CONTENDERS, Search, losses_of
-from racing.target_table import report
+from racing.target_table import OURS, report
 from racing.targets import Record, courses, judged, to_judge
 from racing.tasks import TASKS
 
@@ -56,16 +56,26 @@ class Journal:
             file.write(json.dumps(record) + "\n")
 
     def has(self, search: Search) -> bool:
+        """A peer's search on more full runs has what it said by these."""
         key = key_of(search)
-        return any(
-            key == {name: each.get(name) for name in key} for each in self.records
+        same = [
+            each["runs"]
+            for each in self.records
+            if key == {name: each.get(name) for name in key}
+        ]
+        return search.runs in same or (
+            not_ours(search) and max(same, default=0) > search.runs
         )
 
 
 def key_of(search: Search) -> dict[str, Any]:
-    """What a finished search is found by."""
-    names = ("task", "contender", "seed", "runs")
+    """What a finished search is found by, beside its full runs."""
+    names = ("task", "contender", "seed")
     return {"kind": "search", **{name: getattr(search, name) for name in names}}
+
+
+def not_ours(search: Search) -> bool:
+    return not search.contender.startswith(OURS)
 
 
 def rounds(given: argparse.Namespace) -> Iterator[tuple[str, list[Search]]]:
@@ -91,7 +101,7 @@ def rounds(given: argparse.Namespace) -> Iterator[tuple[str, list[Search]]]:
 
 def budgets_of(contender: str, given: argparse.Namespace) -> list[int]:
     """lrsearch is run on each budget, a peer on the largest alone."""
-    ours = contender.startswith("lrsearch")
+    ours = contender.startswith(OURS)
     return given.budgets if ours else [0 if contender == "yours" else given.limit]
 
 
@@ -109,7 +119,7 @@ def run_searches(searches: list[Search], journal: Journal, until: float) -> int:
             print(f"FAILED: {name}: {type(error).__name__}: {error}", flush=True)
             continue
         of_machine = {"load": os.getloadavg()[0], "at": time.time()}
-        journal.add({**key_of(search), **of_machine, **found})
+        journal.add({**key_of(search), "runs": search.runs, **of_machine, **found})
         spent = f"{found['seconds']:.0f} s, {found['cpu']:.0f} of a processor"
         print(f"{name}: {found['epochs']} epochs, {spent}", flush=True)
     return failed
@@ -158,16 +168,24 @@ def main() -> int:
         failed += judge_picks(task, journal, given, until)
     if time.monotonic() > until:
         print("stopped after --stop-after; the same command goes on")
-    print(f"\n{report(chosen(journal.records, given), limit=given.limit)}")
+    print(f"\n{report(chosen(journal.records, given), limits_of(given))}")
     return int(failed > 0)
+
+
+def limits_of(given: argparse.Namespace) -> dict[str, int]:
+    """The full runs at which each contender is censored."""
+    return {each: max(budgets_of(each, given)) for each in given.contenders}
 
 
 def chosen(records: list[Record], given: argparse.Namespace) -> list[Record]:
     """The judged picks, and the searches of the contenders, budgets and seeds that are asked."""
 
     def asked(each: Mapping[str, Any]) -> bool:
-        known = each["contender"] in given.contenders and each["seed"] in given.seeds
-        return known and each["runs"] in budgets_of(each["contender"], given)
+        if each["contender"] not in given.contenders or each["seed"] not in given.seeds:
+            return False
+        budgets = budgets_of(each["contender"], given)
+        ours = each["contender"].startswith(OURS)
+        return each["runs"] in budgets if ours else each["runs"] >= budgets[0]
 
     tasks = given.tasks or TASKS
     return [

@@ -105,14 +105,19 @@ def to_judge(
     answers: Collection[Answer], task: str, known: Collection[str]
 ) -> list[Pick]:
     """Distinct picks that are not `known` by name and not far by their own value."""
-    values = [each.value for each in answers if each.whole and each.value is not None]
-    limit = min(values) + FAR * (MEDIANS[task] - min(values)) if values else np.inf
-    near = {
-        name_of(each.pick): each.pick
-        for each in answers
-        if not (each.whole and each.value is not None and each.value > limit)
-    }
-    return [pick for name, pick in near.items() if name not in known]
+    picks = {name_of(each.pick): each.pick for each in answers}
+    whole: dict[str, float] = {}
+    for each in answers:
+        if each.whole and each.value is not None:
+            name = name_of(each.pick)
+            whole[name] = min(each.value, whole.get(name, np.inf))
+    least = min(whole.values(), default=np.inf)
+    limit = least + FAR * (MEDIANS[task] - least) if whole else np.inf
+    return [
+        pick
+        for name, pick in picks.items()
+        if name not in known and whole.get(name, limit) <= limit
+    ]
 
 
 def judged(records: Iterable[Record], task: str) -> dict[str, dict[str, float]]:
@@ -136,6 +141,12 @@ def reached(answers: Sequence[Answer], near: Callable[[Answer], bool]) -> Reache
         ),
         kept=answers[last_far + 1] if last_far + 1 < len(answers) else None,
     )
+
+
+def answer_at(answers: Sequence[Answer], runs: float) -> Answer | None:
+    """The newest answer by then; None before the first."""
+    known = [each for each in answers if each.runs <= runs]
+    return known[-1] if known else None
 
 
 def censored_median(values: Sequence[float | None]) -> float | None:

@@ -114,6 +114,7 @@ def test_what_is_far_by_a_whole_run_or_already_judged_is_not_trained_again():
     values = {"near": 0.3, "far": 0.3 + 0.31 * (MEDIANS["mlp"] - 0.3)}
     answers = [
         answer(NEAR, 1.0, values["near"]),
+        answer(AWFUL, 0.2, 0.29, whole=False),
         answer(AWFUL, 0.5, values["far"]),
         answer(BETTER, 0.2, values["far"], whole=False),
         answer(None, 0.0, None),
@@ -193,16 +194,23 @@ def test_the_table_has_medians_counts_first_times_and_the_ratio_to_the_best_peer
         ),
         search_record("lrsearch", 0, study),
     ]
-    lines = target_table.report(records, limit=36).splitlines()
+    limits = {"lrsearch": 24, "optuna": 36}
+    lines = target_table.report(records, limits).splitlines()
     assert lines[0].startswith("### mlp: best 0.3000 of 2 picks, 2 within 10 %")
-    assert lines[-2] == (
+    assert lines[4] == (
         "| lrsearch | 1 | 4 (1 of 1) | 4 (1 of 1) | 4 (1 of 1) "
         "| 0.33, 0.33, < 0.11 | 30 | 20 | 25 |"
     )
-    assert lines[-1] == (
+    assert lines[5] == (
         "| optuna | 3 | 12 (2 of 3); first 1 | 12 (2 of 3); first 1 "
         "| > 36 (1 of 3) |  | 77 | 72 | 144 |"
     )
+    assert lines[7:] == [
+        "| above the best after | 1 | 2 | 4 | 8 | 12 | 24 | 36 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| optuna | 3% | far | far | far | 3% | 3% | 3% |",
+        "| lrsearch | far | far | 0% | 0% | 0% | 0% |  |",
+    ]
 
 
 def given(tmp_path, **changes):
@@ -249,6 +257,31 @@ def test_a_finished_search_is_found_again_in_the_file_and_another_budget_is_not(
     own = {"peers_python": "python", "timeout": 1.0}
     assert again.has(Search(**told, **own))
     assert not again.has(Search(**(told | {"runs": 8}), **own))
+    assert not again.has(Search(**(told | {"runs": 3}), **own))
+
+
+def test_a_peers_search_on_more_runs_serves_for_fewer_and_its_later_answers_are_left_out(
+    tmp_path,
+):
+    journal = Journal(tmp_path / "target.jsonl")
+    journal.add(search_record("optuna", 0, [incumbent(NEAR, 6), incumbent(AWFUL, 60)]))
+    journal.add(
+        {"kind": "judged", "task": "mlp", "pick": NEAR, "losses": {"1": 0.3, "2": 0.3}}
+    )
+    asked = given(tmp_path, limit=9, contenders=["optuna"])
+    searches = [each for _, each in rounds(asked)]
+    assert [[journal.has(each) for each in some] for some in searches] == [
+        [False],
+        [True],
+        [False],
+        [False],
+    ]
+    assert not journal.has(next(iter(rounds(given(tmp_path, limit=40))))[1][2])
+    for limit, cell in ((9, "1 (1 of 1)"), (10, "> 10 (0 of 1); first 1")):
+        asked.limit = limit
+        records = race_to_target.chosen(journal.records, asked)
+        table = target_table.report(records, race_to_target.limits_of(asked))
+        assert table.splitlines()[4].split(" | ")[2] == cell
 
 
 def test_a_pick_is_judged_once_a_task_and_a_failed_judge_is_counted(
