@@ -1,5 +1,6 @@
-"""Compares what studies were said to take with what they took: python
-benchmarks/bill.py [digits regression datasets autoencoder characters]
+"""Compares what studies were said to take with what they took.
+
+    python benchmarks/bill.py [digits regression datasets autoencoder characters]
 
 For each: `lrsearch plan`, then `lrsearch start-study`, right after each other, with
 what was said before the first training ("first bill"; by `fit` in its first epochs) and

@@ -1,7 +1,7 @@
 """What holds on this machine's GPU: one script for a few minutes of a device.
 
-    python benchmarks/gpu.py [--only devices,widths] [--stop-after 540] [--output
-    gpu.json] [--quick]
+    python benchmarks/gpu.py [--only devices,widths] [--stop-after 540]
+        [--output gpu.json] [--quick]
 
 Each step prints what it found and is limited in time; the most valuable come first.
 Steps that call engines share one process (benchmarks/gpus/engines.py), so that

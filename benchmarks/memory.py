@@ -1,8 +1,7 @@
-"""A worker's memory over many trials: its engine in this process, trial after trial,
-and the process's resident memory.
+"""A worker's memory over many trials: an engine, and this process's resident memory.
 
-    python benchmarks/memory.py [STUDY_FILE] [--engine graph] [--trials 500] [--epochs
-    2] [--json]
+    python benchmarks/memory.py [STUDY_FILE] [--engine graph] [--trials 500]
+        [--epochs 2] [--json]
 
 Settings are drawn from the study's own space, so every optimizer takes part; --epochs
 shortens the trials, since it is models, graphs and optimizers that may stay behind. As

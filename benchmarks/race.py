@@ -19,151 +19,38 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contest.processes import RunFailed, last_json, timed
+from contest.processes import RunFailed
+from racing.contenders import CONTENDERS, Pick, Search, losses_of
 from racing.results import Record, report
 from racing.tasks import TASKS
 
-HERE = Path(__file__).parent / "racing"
-ONE_THREAD = {
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+_KEY = ("task", "contender", "seed", "runs", "judge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Race:
-    """What one study needs to know."""
+class Race(Search):
+    """A search, and how often its pick is trained again."""
 
-    task: str
-    contender: str
-    seed: int
-    runs: int
     judge: int
-    peers_python: str
-    timeout: float  # seconds
 
     @property
     def key(self) -> dict[str, Any]:
         """What a record is found by."""
-        names = ("task", "contender", "seed", "runs", "judge")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def epochs(self) -> int:
-        return self.runs * TASKS[self.task].epochs
+        return {name: getattr(self, name) for name in _KEY}
 
 
-def run_peer(race: Race) -> dict[str, Any]:
-    """A peer's search, in its own environment."""
-    what = [race.contender, race.task, str(race.epochs), str(race.seed)]
-    return _in_folder([race.peers_python, str(HERE / "peers.py"), *what], race)
-
-
-def run_lrsearch(race: Race) -> dict[str, Any]:
-    """`lrsearch start-study` as a user runs it, with one worker, and what its answer recommends."""
-    pruner = race.contender.partition(" ")[2]
-    search = ("--trainings", race.runs, "--seed", race.seed, "--pruner", pruner)
-    with tempfile.TemporaryDirectory(prefix="race-") as folder:
-        url = f"sqlite:///{folder}/lrsearch.db"
-        command = [sys.executable, "-m", "lrsearch", "start-study"]
-        command += [
-            str(HERE / f"study_{race.task}.py"),
-            "--name",
-            "race",
-            "--storage",
-            url,
-        ]
-        command += [*map(str, search), "--workers", "1", "--threads", "1", "--json"]
-        used = _cpu_seconds()
-        seconds, _ = timed(command, folder, race.timeout)
-        return read_study(url) | {"seconds": seconds, "cpu": _cpu_seconds() - used}
-
-
-def read_study(url: str) -> dict[str, Any]:
-    """The pick of the study's answer, its value, and all epochs that were trained."""
-    from lrsearch.answer import summarise
-    from lrsearch.storage import open_ledger
-
-    ledger = open_ledger(url)
-    try:
-        study = ledger.study("race")
-        records = ledger.trials(study.id)
-        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
-        best = summarise(study, records, attempts, scores=scores).best
-    finally:
-        ledger.close()
-    if best is None:
-        raise RunFailed("the study has no trial that ended well")
-    setting = best.setting
-    point = {"optimizer": setting.optimizer, "learning_rate": setting.learning_rate}
-    point |= {"schedule": setting.schedule, **setting.shape}
-    return {
-        "pick": None if best.is_yours else point,
-        "value": best.value,
-        "epochs": sum(each.epochs for each in records),
-        "trials": len(records),
-    }
-
-
-def run_yours(race: Race) -> dict[str, Any]:
-    """The task's own compile; nothing is searched."""
-    del race
-    return {
-        "pick": None,
-        "value": None,
-        "epochs": 0,
-        "trials": 0,
-        "seconds": 0.0,
-        "cpu": 0.0,
-    }
-
-
-CONTENDERS: dict[str, Callable[[Race], dict[str, Any]]] = {
-    "yours": run_yours,
-    "lrsearch none": run_lrsearch,
-    "lrsearch auto": run_lrsearch,
-    "optuna": run_peer,
-    "optuna-ours": run_peer,
-    "raytune": run_peer,
-    "kerastuner": run_peer,
-}
-
-
-def judged(race: Race, pick: dict[str, Any] | None) -> list[float]:
+def judged(race: Race, pick: Pick) -> list[float]:
     """The pick's test losses on fresh seeds, the same for every contender of this seed."""
-    seeds = ",".join(
-        str(1_000_000 + 1000 * race.seed + place) for place in range(race.judge)
-    )
-    what = [race.task, seeds, json.dumps(pick)]
-    found: list[float] = _in_folder(
-        [race.peers_python, str(HERE / "judge.py"), *what], race
-    )["losses"]
-    return found
-
-
-def _in_folder(command: list[str], race: Race) -> dict[str, Any]:
-    """What a command of the peers' Python printed last, and the seconds that it took."""
-    with tempfile.TemporaryDirectory(prefix="race-") as folder:
-        used = _cpu_seconds()
-        seconds, printed = timed(command, folder, race.timeout, **ONE_THREAD)
-        return last_json(printed) | {"seconds": seconds, "cpu": _cpu_seconds() - used}
-
-
-def _cpu_seconds() -> float:
-    """Of all ended children and theirs, as far as somebody waited for them (Ray's are missing)."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    seeds = [1_000_000 + 1000 * race.seed + place for place in range(race.judge)]
+    options = {"peers_python": race.peers_python, "timeout": race.timeout}
+    return losses_of(race.task, [pick], seeds, **options)[0]
 
 
 def schedule(given: argparse.Namespace) -> Iterator[Race]:
@@ -225,9 +112,6 @@ def main() -> int:
     chosen = [each for each in known if each["runs"] == given.runs]
     print(f"\n{report([each for each in chosen if each['judge'] == given.judge])}")
     return int(failed > 0)
-
-
-_KEY = ("task", "contender", "seed", "runs", "judge")
 
 
 def arguments() -> argparse.Namespace:

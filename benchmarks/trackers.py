@@ -1,7 +1,7 @@
 """What a tracker adds to a study: whole commands with and without one, in turns.
 
-    python benchmarks/trackers.py [digits mnist] [--minutes 8] [--trials N] [--only
-    mlflow]
+    python benchmarks/trackers.py [digits mnist] [--minutes 8] [--trials N]
+        [--only mlflow]
 
 `lrsearch start-study` runs with no tracker, with TensorBoard, with MLflow on a new
 SQLite file and with Weights & Biases offline; one after another, in another order each

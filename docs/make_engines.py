@@ -12,10 +12,8 @@ from lrsearch.engine.limits import LIMITS, AttemptFacts, ModelFacts
 from lrsearch.values import TrialSpec
 
 GUIDE = Path(__file__).with_name("guide.md")
-BEGIN, END = (
-    "<!-- engines: written by docs/make_engines.py -->",
-    "<!-- end of engines -->",
-)
+BEGIN = "<!-- engines: written by docs/make_engines.py -->"
+END = "<!-- end of engines -->"
 
 # The engine that gets what an engine cannot carry.
 NEXT = {"vectorized": "graph", "graph": "fit"}

@@ -50,10 +50,8 @@ class Product:
 
     def shapes(self) -> list[tuple[int, int, int]]:
         """(rows, inner, columns) of the forward product and of the gradients of weight and input."""
-        forward, weight = (
-            (self.rows, self.inner, self.columns),
-            (self.inner, self.rows, self.columns),
-        )
+        forward = (self.rows, self.inner, self.columns)
+        weight = (self.inner, self.rows, self.columns)
         return (
             [forward, weight]
             if self.first
@@ -176,10 +174,8 @@ def seconds_of(shape: tuple[int, int, int], stack: int) -> float:
     import tensorflow as tf
 
     rows, inner, columns = shape
-    left, right = (
-        tf.random.normal((stack, rows, inner)),
-        tf.random.normal((stack, inner, columns)),
-    )
+    left = tf.random.normal((stack, rows, inner))
+    right = tf.random.normal((stack, inner, columns))
     product = tf.function(tf.matmul)
     product(left, right)
     spent: list[float] = []

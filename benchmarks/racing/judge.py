@@ -1,9 +1,9 @@
 """Trains a pick again on fresh seeds with plain `model.fit`, and scores it on the test split.
 
-    python judge.py TASK SEED,SEED,... POINT
+    python judge.py TASK SEED,SEED,... POINTS
 
-POINT is JSON; null is the task's own compile. The last line printed is JSON: the test
-losses.
+POINTS is a JSON list; null is the task's own compile. The last line printed is JSON: the
+test losses, a list for each point.
 """
 
 from __future__ import annotations
@@ -37,13 +37,10 @@ def judged(task: Task, point: Point | None, seeds: list[int]) -> list[float]:
 
 def main() -> None:
     name, seeds, text = sys.argv[1:]
-    values = json.loads(text)
-    point = Point(**values) if values else None
-    print(
-        json.dumps(
-            {"losses": judged(TASKS[name], point, list(map(int, seeds.split(","))))}
-        )
-    )
+    points = [Point(**values) if values else None for values in json.loads(text)]
+    chosen = list(map(int, seeds.split(",")))
+    losses = [judged(TASKS[name], point, chosen) for point in points]
+    print(json.dumps({"losses": losses}))
 
 
 if __name__ == "__main__":

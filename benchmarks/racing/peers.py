@@ -6,7 +6,9 @@ PEER: optuna (TPE and Hyperband's pruner), optuna-ours (the same over lrsearch's
 of rates), kerastuner (Hyperband), raytune (ASHA and OptunaSearch). Each trains with
 `model.fit` in one worker, as its own documentation shows, reports the validation loss
 after every epoch, and begins no trial once EPOCHS are trained. The last line printed is
-JSON: the pick, its validation loss, the epochs and trials that were trained.
+JSON: the pick, its validation loss, the epochs and trials that were trained, the wall
+seconds before the first training, and the incumbents: the tool's own best each time it
+changed, with what was paid by then.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from racing.incumbents import Clock, Incumbents, Reports
 from racing.points import (
     DECAY_START,
     FINAL,
@@ -35,24 +39,32 @@ from racing.points import (
     Point,
 )
 from racing.points import optimizer_of as make_optimizer
-from racing.tasks import TASKS, Task
+from racing.tasks import TASKS, Task, splits_of
 
+PROCESS_BEGAN = time.time()
 BENCHMARKS = str(Path(__file__).parents[1])
 Suggest = Callable[..., Any]
 
 
 @dataclass(kw_only=True)
 class Spending:
-    """What a search has trained; a trial's curve is reported as it grows."""
+    """What a search has trained, and its own best by then."""
 
     budget: int  # epochs
     epochs: int = 0
     trials: int = 0
-    data: Any = field(default=None, repr=False)
+    clock: Clock = field(default_factory=Clock)
+    incumbents: Incumbents = field(default_factory=Incumbents)
 
     @property
     def over(self) -> bool:
         return self.epochs >= self.budget
+
+    def note(self, point: Point, value: float, trained: int) -> None:
+        """The tool's best now; `trained`: epochs of its run."""
+        paid = {"epochs": self.epochs, "seconds": self.clock.seconds()}
+        cpu = self.clock.cpu()
+        self.incumbents.note(asdict(point), value, trained=trained, cpu=cpu, **paid)
 
 
 def point_of(
@@ -89,17 +101,18 @@ def train(
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    spending.data = spending.data or task.data()[:2]
-    training, validation = spending.data
+    training, validation = splits_of(task)
     model = task.compiled(make_optimizer(point, task.steps))
     options = {"epochs": task.epochs, "batch_size": task.batch_size, "verbose": 0}
+    spending.clock.begin()
     model.fit(*training, validation_data=validation, callbacks=[Report()], **options)
     spending.trials += 1
 
 
 def answer(point: Point, value: float, spending: Spending) -> dict[str, Any]:
-    found = {"pick": point.to_json(), "value": value}
-    return found | {"epochs": spending.epochs, "trials": spending.trials}
+    found = {"pick": point.to_json(), "value": value, "epochs": spending.epochs}
+    found |= {"trials": spending.trials, "incumbents": spending.incumbents.found}
+    return found | {"start_up": (spending.clock.began or 0.0) - PROCESS_BEGAN}
 
 
 # -- Optuna ----------------------------------------------------------------------------
@@ -134,8 +147,16 @@ def run_optuna(
         sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
         pruner=optuna.pruners.HyperbandPruner(max_resource=task.epochs),
     )
-    stop = lambda study, _trial: study.stop() if spending.over else None  # noqa: E731
-    study.optimize(objective, callbacks=[stop])
+
+    def each_trial(study: Any, trial: Any) -> None:
+        del trial
+        if study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+            best = points[study.best_trial.number]
+            spending.note(best, study.best_value, task.epochs)
+        if spending.over:
+            study.stop()
+
+    study.optimize(objective, callbacks=[each_trial])
     return answer(points[study.best_trial.number], study.best_value, spending)
 
 
@@ -152,7 +173,7 @@ def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, A
 
     del name
     spending = Spending(budget=budget)
-    training, validation = task.data()[:2]
+    training, validation = splits_of(task)
 
     def point_from(hp: Any) -> Point:
         def floating(name: str, low: float, high: float, *, log: bool = False) -> float:
@@ -176,6 +197,7 @@ def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, A
             done = options.get("initial_epoch", 0)
             model.optimizer.iterations.assign(done * task.steps // task.epochs)
             options["callbacks"] = [*options.pop("callbacks"), Count()]
+            spending.clock.begin()
             history = model.fit(*args, **options)
             spending.trials += 1
             if spending.over:
@@ -185,7 +207,15 @@ def run_kerastuner(task: Task, name: str, budget: int, seed: int) -> dict[str, A
                 }
             return history
 
-    tuner = keras_tuner.Hyperband(
+    class Watched(keras_tuner.Hyperband):  # type: ignore[misc]
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            best = self.oracle.get_best_trials(1)[0]
+            values = best.hyperparameters
+            trained = int(values.get("tuner/epochs"))
+            spending.note(point_from(values), float(best.score), trained)
+
+    tuner = Watched(
         Model(),
         objective="val_loss",
         max_epochs=task.epochs,
@@ -226,18 +256,25 @@ def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]
         **options,
     )
 
-    class Budget(tune.Stopper):  # type: ignore[misc]
-        epochs = 0
+    reports, incumbents = Reports(), Incumbents()
 
+    class Budget(tune.Stopper):  # type: ignore[misc]
         def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-            del trial_id, result
-            self.epochs += 1
+            if reports.take(trial_id, result):
+                best = reports.best
+                incumbents.note(
+                    best["config"],
+                    float(best["val_loss"]),
+                    trained=best["epoch"],
+                    epochs=reports.epochs,
+                    seconds=reports.seconds(),
+                    cpu=reports.cpu() + time.process_time(),
+                )
             return False
 
         def stop_all(self) -> bool:
-            return self.epochs >= budget
+            return reports.epochs >= budget
 
-    spent = Budget()
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(ray_trial, name=name, seed=seed), {"cpu": 1}
@@ -255,7 +292,7 @@ def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]
             ),
         ),
         run_config=tune.RunConfig(
-            verbose=0, storage_path=tempfile.mkdtemp(), stop=spent
+            verbose=0, storage_path=tempfile.mkdtemp(), stop=Budget()
         ),
     )
     ends = list(tuner.fit())
@@ -268,7 +305,13 @@ def run_raytune(task: Task, name: str, budget: int, seed: int) -> dict[str, Any]
         )
     best = min(found, key=lambda each: each["val_loss"])
     point = Point(**{key: best["config"][key] for key in best["config"]})
-    spending = Spending(budget=budget, epochs=spent.epochs, trials=len(found))
+    spending = Spending(
+        budget=budget,
+        epochs=reports.epochs,
+        trials=len(found),
+        clock=Clock(began=reports.began),
+        incumbents=incumbents,
+    )
     return answer(point, best["val_loss"], spending)
 
 
@@ -280,8 +323,13 @@ def _ray_space(trial: Any) -> None:
 def ray_trial(config: dict[str, Any], *, name: str, seed: int) -> None:
     from ray import tune
 
+    spending = Spending(budget=0)
+
     def each_epoch(epoch: int, loss: float) -> bool:
-        tune.report({"val_loss": loss, "epoch": epoch + 1})
+        clock = spending.clock
+        used = {"process": os.getpid(), "cpu": clock.cpu(), "began": clock.began}
+        told = {"val_loss": loss, "epoch": epoch + 1, "at": time.time()}
+        tune.report(told | used)
         return False
 
     # trials have none
@@ -290,7 +338,7 @@ def ray_trial(config: dict[str, Any], *, name: str, seed: int) -> None:
         TASKS[name],
         Point(**config),
         seed * 1000 + number,
-        Spending(budget=0),
+        spending,
         each_epoch,
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ class Task:
             optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         )
         return model
+
+
+@cache
+def splits_of(task: Task) -> tuple[Split, Split]:
+    """Training and validation, loaded once a process."""
+    return task.data()[:2]
 
 
 def _images(count: int) -> tuple[Split, Split, Split]:

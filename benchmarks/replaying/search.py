@@ -15,7 +15,7 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import Seen, make_sampler, pruning_rule
+from lrsearch.sampling import RunAtRung, make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import (
@@ -174,10 +174,10 @@ class Search:
         ended = math.isfinite(self.table.values[place])
         return self.table.epochs, TrialState.COMPLETE if ended else TrialState.DIVERGED
 
-    def _seen(self, epoch: int) -> list[Seen]:
+    def _seen(self, epoch: int) -> list[RunAtRung]:
         """All who reached the rung, as a worker reads them from the ledger."""
         return [
-            Seen(
+            RunAtRung(
                 value=value,
                 ended=number in self._finals,
                 final=self._finals.get(number),

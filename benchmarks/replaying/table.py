@@ -38,10 +38,8 @@ class Table:
         return self.epochs * self.steps_per_epoch
 
     def summary(self) -> str:
-        bad, tested = (
-            np.isnan(self.values).sum(),
-            np.isfinite(self.retests).any(axis=1).sum(),
-        )
+        bad = np.isnan(self.values).sum()
+        tested = np.isfinite(self.retests).any(axis=1).sum()
         return f"{len(self.values)} settings, {bad} diverged, {tested} retested"
 
     def save(self, path: Path) -> None:

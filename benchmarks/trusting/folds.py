@@ -69,10 +69,8 @@ def _clinics() -> FoldTask:
     """120 groups of 15 rows; the numbers of each are in a unit of its own."""
     random = np.random.default_rng(3)
     units = np.repeat(np.exp(0.4 * random.normal(size=120)), 15)
-    x, noise = (
-        units[:, None] * random.normal(size=(1800, 4)),
-        units * random.normal(size=1800),
-    )
+    x = units[:, None] * random.normal(size=(1800, 4))
+    noise = units * random.normal(size=1800)
     y = (x[:, 0] + x[:, 1] + 0.1 * noise)[:, None]
     return FoldTask(
         name="clinics", x=x, y=y / y.std(), rows=120, cost="squared", group=15
@@ -193,10 +191,8 @@ class FoldSimulation:
 
     def __init__(self, plan: FoldPlan, random: np.random.Generator):
         self.plan, self.random = plan, random
-        self.task, truth = (
-            fold_tasks()[plan.task],
-            truth_of(plan.task, plan.folds, plan.luck),
-        )
+        self.task = fold_tasks()[plan.task]
+        truth = truth_of(plan.task, plan.folds, plan.luck)
         self.names = self._draw_names()
         self.truth = truth.costs[self.names]
         self.moved = np.zeros(len(self.names))
@@ -309,10 +305,8 @@ def fold_plans() -> Iterator[tuple[str, FoldPlan]]:
             replace(plan, same=True, gain=3, rounds=2),
         )
     for luck, noise in ((1.0, "seeds"), (0.2, "rows")):
-        where, plan = (
-            f"clinics, 4 folds, {noise}",
-            FoldPlan(task="clinics", folds=4, luck=luck),
-        )
+        where = f"clinics, 4 folds, {noise}"
+        plan = FoldPlan(task="clinics", folds=4, luck=luck)
         yield f"{where}: settings as they are", plan
         yield f"{where}: as they are, yours is the slowest", replace(plan, poor=True)
         yield f"{where}: one is yours, two hardly train", replace(plan, few=True)

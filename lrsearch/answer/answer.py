@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.band import Band, find_band
-from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.cautions import find_cautions
 from lrsearch.answer.early_stops import EarlyStops, early_stops
+from lrsearch.answer.evidence import Evidence
 from lrsearch.answer.leaderboard import (
     Contender,
     Leaderboard,

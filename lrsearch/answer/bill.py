@@ -97,10 +97,8 @@ def _by_updates(
 ) -> TimedSteps:
     """By one training that was watched for a moment."""
     seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
-    updates, tracing = (
-        facts.total_steps(facts.yours.batch_size),
-        float(figures["tracing_seconds"]),
-    )
+    updates = facts.total_steps(facts.yours.batch_size)
+    tracing = float(figures["tracing_seconds"])
     each = updates * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
     # `fit` makes a new model and traces it anew for every training
     if figures["engine"] == "fit" or all_differ:

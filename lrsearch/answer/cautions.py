@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.next_steps import Ways
+from lrsearch.answer.evidence import Evidence
 from lrsearch.answer.optimizers import ended_by_optimizer
 from lrsearch.answer.ranking import find_yours, nothing_to_compare, retest_candidates
 from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.values import StudyRecord, TrialRecord, TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.answer.leaderboard import Contender, Leaderboard
+    from lrsearch.answer.leaderboard import Contender
 
 # within this factor of a range's end, a best rate says that it may be too small
 NEAR_EDGE = 1.5
@@ -36,35 +35,6 @@ INCLUDES = (
     ("nadam", "nesterov"),
     ("adamw", "adam"),
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What the rules look at."""
-
-    study: StudyRecord
-    records: Trials
-    leaderboard: Leaderboard
-    not_separable: Collection[int]
-    tolerance: float
-    ways: Ways
-
-    @property
-    def best(self) -> Contender | None:
-        return self.leaderboard.best
-
-    @property
-    def yours(self) -> Contender | None:
-        return self.leaderboard.yours
-
-    def way(self, way: str, **numbers: object) -> str:
-        """What to do next, as the reader would type it."""
-        return self.ways.say(way, self.study.name, **numbers)
-
-    @property
-    def search(self) -> list[TrialRecord]:
-        """The search trials, yours among them."""
-        return [each for each in self.records if each.is_search]
 
 
 Rule: TypeAlias = Callable[[Evidence], Iterator[str]]
@@ -144,7 +114,9 @@ def _yours(evidence: Evidence) -> Iterator[str]:
         return
     if best.trial != yours.trial:
         return
-    if all(each.seeds for each in evidence.leaderboard.retested):
+    if evidence.goes_on:
+        yield "Nothing has beaten yours yet."
+    elif all(each.seeds for each in evidence.leaderboard.retested):
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     else:
         yield "Yours is the best of what ran well on fresh seeds."
@@ -161,6 +133,8 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
     retested = {each.trial for each in evidence.leaderboard.retested}
     if not retested:
         how = "" if plan.retest_seeds else f": {evidence.way('retest', seeds=3)}"
+        if plan.retest_seeds and evidence.goes_on:
+            how = " when the search has ended"
         yield (
             "Values are of single trainings, and the best of many is flattered by luck: "
             f"retests tell how much{how}."
@@ -243,8 +217,11 @@ def _changed(evidence: Evidence) -> Iterator[str]:
 def _few(evidence: Evidence) -> Iterator[str]:
     complete = sum(each.complete for each in evidence.search)
     if 0 < complete < FEW:
+        few = (
+            f"Only {count_text(complete, 'trial')} ran to the end: a first impression."
+        )
         more = evidence.way("extend", more=20, total=20 + len(evidence.search))
-        yield f"Only {count_text(complete, 'trial')} ran to the end: a first impression. {more}."
+        yield few if evidence.goes_on else f"{few} {more}."
 
 
 def _edge(evidence: Evidence) -> Iterator[str]:
@@ -260,6 +237,8 @@ def _edge(evidence: Evidence) -> Iterator[str]:
         and name not in evidence.study.facts.asked_rates
     ):
         fix = evidence.way("extend", more=20, total=20 + len(evidence.search))
+        if evidence.goes_on:
+            fix = "the search goes on"
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
         (high, rate > high / NEAR_EDGE, "higher"),
@@ -299,10 +278,8 @@ def _clamped(evidence: Evidence) -> Iterator[str]:
     ):
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    begins, total = (
-        int(rate**-2),
-        evidence.study.facts.total_steps(best.setting.batch_size),
-    )
+    begins = int(rate**-2)
+    total = evidence.study.facts.total_steps(best.setting.batch_size)
     if begins < total:
         yield (
             f"Keras lets {name} train at no more than 1/sqrt(update), which falls below "

@@ -33,6 +33,7 @@ class TestLook:
     rows_variance: float
     per_training: tuple[float, float]
     rows: int | None
+    kept: int | None  # of these rows, the ones that are known
     carrying: float | None  # rows that carry the gain's noise
     rows_df: float  # degrees of freedom of `rows_variance`
     correlation: float
@@ -78,6 +79,7 @@ def look_at_test(
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
         per_training=(own[0], own[1]),
         rows=None if rows is None else rows.rows,
+        kept=None if rows is None else rows.kept,
         carrying=carrying,
         rows_df=rows_df,
         correlation=_correlation(finalists, yours, direction),

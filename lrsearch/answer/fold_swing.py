@@ -49,11 +49,9 @@ def costs_in_proportion(
     """
     import numpy as np
 
-    random, draws, count = (
-        np.random.default_rng(seed),
-        len(missed),
-        len(set(repeats.folds)),
-    )
+    random = np.random.default_rng(seed)
+    draws = len(missed)
+    count = len(set(repeats.folds))
     swing = repeats.swing(1 + 1 / count + repeats.ratio)
     moved = swing * random.standard_normal(draws) * spread_by(count - 1, draws, random)
     moved += np.sqrt(training) * random.standard_normal(draws)

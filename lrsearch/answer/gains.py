@@ -46,6 +46,7 @@ class Gain:
     of the choice taken out. interval: where the true gain lies in 95 of 100 cases.
     seeds_variance and rows_variance: the parts of its variance, of which more seeds
     make only the first smaller; `rows` and `folds` are None where they are not counted.
+    kept: of the rows, those whose scores are known.
     """
 
     measured: float
@@ -55,6 +56,7 @@ class Gain:
     seeds_variance: float  # of one training of each of the two
     rows_variance: float
     folds: int | None = None
+    kept: int | None = None
     carrying: float | None = None  # rows that carry this noise, where rows are counted
 
     @property
@@ -76,6 +78,7 @@ class Gain:
             "gain": self.value,
             "interval": list(self.interval),
             "rows": self.rows,
+            "rows_kept": self.kept,
             "folds": self.folds,
             "heavy_tailed": self.heavy_tailed,
         }
@@ -85,20 +88,26 @@ class Gain:
 class Expected:
     """What one more training of a setting gives: on a fresh seed and, with rows, a fresh split.
 
-    `interval` holds 95 of 100 such trainings.
+    `interval` holds 95 of 100 such trainings. heavy_tailed: so few rows carry the
+    setting's own loss that the interval is `WIDER` times as wide as they say.
     """
 
     value: float
     interval: tuple[float, float]
+    heavy_tailed: bool = False
 
     def within(self, bounds: Bounds) -> Expected:
         """The same, where the objective cannot leave these bounds."""
         low, high = self.interval
         ends = clip(low, bounds), clip(high, bounds)
-        return Expected(value=clip(self.value, bounds), interval=ends)
+        return replace(self, value=clip(self.value, bounds), interval=ends)
 
     def to_json(self) -> dict[str, Json]:
-        return {"value": self.value, "interval": list(self.interval)}
+        return {
+            "value": self.value,
+            "interval": list(self.interval),
+            "heavy_tailed": self.heavy_tailed,
+        }
 
 
 def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
@@ -116,6 +125,7 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
         misses.yours - misses.finalists[:, 0],
         spread=spread,
         rows=None if rows is None else rows.rows,
+        kept=None if rows is None else rows.kept,
         folds=len(set(repeats.folds)) or None,
         seeds_variance=max(
             repeats.seeds_part * variances, float(race.per_training[[place, m]].sum())
@@ -141,8 +151,10 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     ]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
-        np.sqrt(np.maximum(misses.scales**2 * each, least))
-        for each, least in zip(test.variances, test.per_training, strict=True)
+        np.sqrt(np.maximum(misses.scales[:, place] ** 2 * each, least))
+        for place, each, least in zip(
+            (measured.place, -1), test.variances, test.per_training, strict=True
+        )
     ]
     lucks = [misses.first_seeds, misses.yours_seeds]
     mine, other = (
@@ -156,6 +168,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         test.gain,
         other - mine + rows,
         rows=test.rows,
+        kept=test.kept,
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
         rows_variance=test.rows_variance,
@@ -170,6 +183,7 @@ def _gain(
     *,
     spread: Floats | None = None,
     rows: int | None,
+    kept: int | None,
     folds: int | None,
     seeds_variance: float,
     rows_variance: float,
@@ -185,17 +199,20 @@ def _gain(
         value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
         rows=rows,
+        kept=kept,
         folds=folds,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,
         carrying=carrying,
     )
-    return _widened(gain) if gain.heavy_tailed else gain
+    if not gain.heavy_tailed:
+        return gain
+    return replace(gain, interval=_widen(gain.value, gain.interval))
 
 
-def _widened(gain: Gain) -> Gain:
-    low, high = (gain.value + WIDER * (end - gain.value) for end in gain.interval)
-    return replace(gain, interval=(low, high))
+def _widen(value: float, interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = (value + WIDER * (end - value) for end in interval)
+    return low, high
 
 
 def expect_trainings(
@@ -235,11 +252,16 @@ def _one_more(
     missed: Floats,
 ) -> Expected:
     draw = _draw_in_proportion if measured.repeats.factors else _draw_trainings
-    new = draw(measured, cost, place, misses, missed)
-    ends = [direction.cost(each) for each in misses.interval(new, LEVEL)]
+    new, rows = draw(measured, cost, place, misses, missed), measured.rows
+    value, interval = cost - misses.mean(missed), misses.interval(new, LEVEL)
+    heavy = rows is not None and float(rows.carrying[place]) < LEAST_CARRYING
+    if heavy:
+        interval = _widen(value, interval)
+    ends = [direction.cost(each) for each in interval]
     return Expected(
-        value=direction.cost(cost - misses.mean(missed)),
+        value=direction.cost(value),
         interval=(min(ends), max(ends)),
+        heavy_tailed=heavy,
     )
 
 
@@ -260,7 +282,7 @@ def _draw_trainings(
         df = len(set(repeats.folds)) - 1  # few folds tell their own variance badly
         splits += spread * df / random.chisquare(df, len(missed))
     training = np.maximum(
-        misses.scales**2 * race.variances[place], race.per_training[place]
+        misses.scales[:, place] ** 2 * race.variances[place], race.per_training[place]
     )
     new: Floats = np.sqrt(splits + training) * random.standard_normal(len(missed))
     return cost + new - missed
@@ -270,7 +292,8 @@ def _draw_in_proportion(
     measured: Measured, cost: float, place: int, misses: Misses, missed: Floats
 ) -> Floats:
     """(draws,) the same costs where a fold costs settings in proportion to their level."""
-    training = misses.scales**2 * measured.race.variances[place] / cost**2
+    scales = misses.scales[:, place]
+    training = scales**2 * measured.race.variances[place] / cost**2
     return costs_in_proportion(measured.repeats, cost, training, missed, seed=2 + place)
 
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.final_look import TestLook, look_at_test
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
 from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.answer.row_noise import RowNoise, carrying_rows, row_noise, rows_freedom
-from lrsearch.answer.seed_noise import seed_noise
+from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.answer.selection import Race
 from lrsearch.values import Direction, TrialRecord, Trials
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
 
 MOST_CANDIDATES = 100  # settings that may be chosen anew: the best ones of the search
 
@@ -180,10 +187,8 @@ def _race(
     variances[:m] *= [repeats.unit(cost) ** 2 for cost in costs]
     for number, each in enumerate(finalists):
         place = places[each.trial]
-        retested[place], seeds[place] = (
-            repeats.mean(number),
-            1 / repeats.independent_share(number),
-        )
+        retested[place] = repeats.mean(number)
+        seeds[place] = 1 / repeats.independent_share(number)
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
     return Race(
@@ -195,10 +200,39 @@ def _race(
         yours_mean=repeats.mean(yours),
         yours_seeds=1 / repeats.independent_share(yours),
         variances=variances,
-        df=repeats.freedom(0, yours),
+        df=_freedoms(repeats, [*(places[each.trial] for each in finalists), m]),
         carried=repeats.fold_share if 0 in repeats.folds else 0.0,
         overlap=repeats.overlap,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=np.zeros(m + 1) if rows is None else rows.per_training,
         rows_df=rows_df,
     )
+
+
+def _freedoms(repeats: Repeats, places: Sequence[int]) -> Floats:
+    """(m + 1,) degrees of freedom of each variance in the race, where yours is the last.
+
+    places: in the race, of the repeats' settings. The draws move all variances at once,
+    so that a sum of two has fewer degrees of freedom than it should; all are raised by
+    what brings that of the challenger and yours to Satterthwaite's. With folds this one
+    serves for all.
+    """
+    import numpy as np
+
+    noise, yours = repeats.noise, len(places) - 1
+    assert noise is not None
+    both = repeats.freedom(0, yours)
+    if not isinstance(noise, SeedNoise):
+        return np.full(places[-1] + 1, both)
+    found = np.full(places[-1] + 1, float(noise.pool_df))
+    for number, place in enumerate(places):
+        found[place] = noise.freedom(
+            [float(each == number) for each in range(yours + 1)]
+        )
+    parts = np.array(
+        [repeats.share(each) * noise.variance(each) for each in (0, yours)]
+    )
+    spread = parts / np.sqrt(found[[places[0], places[-1]]])
+    if not spread.any():
+        return found
+    return found * max(1.0, both * float(spread.sum() / parts.sum()) ** 2)

@@ -31,14 +31,17 @@ class RowNoise:
     all settings share there; of a mean over the split it is this by `rows`. common: the
     variance of what they share. own: (m,) the variance over rows of a setting's own
     scores. residuals: (m,) the variance, at a row, of what one training of a setting
-    does there by its seed. rows: of the whole split.
+    does there by its seed. carrying: (m,) how many rows carry the spread of a setting's
+    own scores. rows: of the whole split. kept: the n that are known of them.
     """
 
     contrasts: Floats
     common: float
     own: Floats
     residuals: Floats
+    carrying: Floats
     rows: int
+    kept: int
 
     def difference(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' values, over splits of this size."""
@@ -71,7 +74,9 @@ def row_noise(scores: Sequence[Floats], *, rows: int) -> RowNoise:
         common=float(shared.var(ddof=1)),
         own=np.maximum(means.var(axis=1, ddof=1) - left, 0.0),
         residuals=residuals,
+        carrying=np.array([_carrying((each - each.mean()) ** 2) for each in means]),
         rows=rows,
+        kept=means.shape[1],
     )
 
 

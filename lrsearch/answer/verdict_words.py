@@ -11,7 +11,7 @@ from lrsearch.values import TrialState
 
 
 def verdict_text(verdict: StudyVerdict) -> str:
-    """What the verdict is, by how much, and which noise was counted: two to four sentences."""
+    """What the verdict is, by how much, and which noise was counted: two to six sentences."""
     return " ".join(_sentences(verdict))
 
 
@@ -30,9 +30,23 @@ def _sentences(verdict: StudyVerdict) -> Iterator[str]:
             f"rows: for that the interval is {WIDER:.0f} times as wide, and nothing is called "
             "better."
         )
+    yield from _heavy_tails(verdict)
     if verdict.test is not None:
         trainings = count_text(verdict.looks, "training")
         yield f"The test split decides; {trainings} looked at it."
+
+
+def _heavy_tails(verdict: StudyVerdict) -> Iterator[str]:
+    """The settings of which one split cannot tell what one more training gives."""
+    trials = [
+        str(trial) for trial, each in verdict.expected.items() if each.heavy_tailed
+    ]
+    if trials:
+        yield (
+            f"Another split may hold more of the rows that carry the loss of "
+            f"trial{'s' * (len(trials) > 1)} {', '.join(trials)}: what one more training gives "
+            f"cannot be known well, and its interval is {WIDER:.0f} times as wide."
+        )
 
 
 def _without_gain(verdict: StudyVerdict) -> str:
@@ -132,7 +146,9 @@ def _counted(verdict: StudyVerdict, gain: Gain) -> str:
         return f"Counted: {each}, {choice}."
     if gain.rows:
         split = "test" if verdict.test else "validation"
-        rows = f"{count_text(gain.rows, f'{split} row')}, "
+        kept = gain.kept or gain.rows
+        sample = "" if kept == gain.rows else f" (by a fixed sample of {kept:,})"
+        rows = f"{count_text(gain.rows, f'{split} row')}{sample}, "
         return f"Counted: seeds ({seeds}), {rows}{choice}."
     why = f" ({verdict.no_rows})" if verdict.no_rows else ""
     return f"Counted: seeds alone ({seeds}) and {choice}; not which rows the split holds{why}."

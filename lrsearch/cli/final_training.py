@@ -20,7 +20,7 @@ from lrsearch.cli.options import (
     stored_study_options,
     study_file_option,
 )
-from lrsearch.cli.output_files import check_keras_file, output_option
+from lrsearch.cli.output_files import check_model_file, output_option
 
 if TYPE_CHECKING:
     from lrsearch.report.recipe import Recipe
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 5.0  # a line of progress
 
-_output = output_option("The .keras file to write.")
+_output = output_option(
+    "The .keras file to write, or the .weights.h5 file of the weights alone."
+)
 _epochs = count_option(
     "--epochs",
     metavar="N",
@@ -66,7 +68,7 @@ def train(
     from lrsearch.report.exporting import choose
     from lrsearch.report.recipe import recipe_of
 
-    check_keras_file(output)
+    check_model_file(output)
     with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     recipe = recipe_of(record, choose(answer, trial))
@@ -94,7 +96,7 @@ def replay(
     """
     from lrsearch.report.recipe import read_recipe
 
-    check_keras_file(output)
+    check_model_file(output)
     _train(read_recipe(file), output, epochs, study_file, as_json=as_json)
 
 

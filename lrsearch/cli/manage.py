@@ -41,10 +41,8 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
     message = f"{study} is {state.value}: there is nothing to stop."
     if state is wanted:
-        trials, resume = (
-            count_text(running, "running trial"),
-            f"lrsearch resume {quote(study)}",
-        )
+        trials = count_text(running, "running trial")
+        resume = f"lrsearch resume {quote(study)}"
         message = f"{trials} {ends}; {resume} lets workers go on."
     echo(
         {"study": study, "state": state.value, "running": running},

@@ -25,6 +25,16 @@ def check_folder(file: Path, *, field: str = "--output") -> None:
         raise InvalidValue(field, got=str(file), allowed=allowed, fix=fix)
 
 
+def check_model_file(file: Path) -> None:
+    """Raise InvalidValue where `file` can hold neither a model nor weights, or has no folder."""
+    from lrsearch.values import WEIGHTS_FILE
+
+    if file.name.endswith(WEIGHTS_FILE):
+        check_folder(file)
+    else:
+        check_keras_file(file)
+
+
 def check_keras_file(file: Path | None) -> None:
     """Raise InvalidValue where `file` does not end in .keras, or its folder does not exist."""
     if file is None or file.suffix != ".keras":

@@ -156,10 +156,8 @@ def attach(
             on, tasks, dry_run=dry_run, storage=options["storage"], as_json=as_json
         )
         return
-    study_file, leave_by = (
-        options.pop("study_file"),
-        leaving_time(options.pop("leave_by")),
-    )
+    study_file = options.pop("study_file")
+    leave_by = leaving_time(options.pop("leave_by"))
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 

@@ -55,11 +55,9 @@ class Guard:
         token: str | None = None,
         prefix: str = "",
     ) -> None:
-        self._application, self._allow_notes, self._token = (
-            application,
-            allow_notes,
-            token,
-        )
+        self._application = application
+        self._allow_notes = allow_notes
+        self._token = token
         self._prefix = prefix
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:

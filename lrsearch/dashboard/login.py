@@ -48,14 +48,16 @@ def login_page(prefix: str, *, wrong: bool) -> str:
         form,
         tag("p", where, class_="soft"),
     )
-    # the style's own address asks for the token
-    return page("log in", style_within(), body)
+    # the addresses of the style and of the icon ask for the token
+    return page(
+        "log in", [tag("link", rel="icon", href="data:,"), style_within()], body
+    )
 
 
 def login_policy() -> str:
     """What the form's page may do: have its style and send the form here."""
     return (
-        f"default-src 'none'; style-src '{style_digest()}'; form-action 'self'; "
+        f"default-src 'none'; img-src data:; style-src '{style_digest()}'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 

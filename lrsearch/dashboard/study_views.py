@@ -87,10 +87,8 @@ class StudyViews:
         with kept.lock:
             if kept.body is None or kept.body_version != kept.version:
                 began = time.monotonic()
-                kept.body, kept.body_version = (
-                    report_body(self.data(line)),
-                    kept.version,
-                )
+                kept.body = report_body(self.data(line))
+                kept.body_version = kept.version
                 kept.took += time.monotonic() - began
             return kept.body, kept.body_version
 

@@ -51,10 +51,8 @@ def check_folds(folds: Any, groups: Any, load_data: Callable[..., Any] | None) -
         if _is_filled(each)
     ]
     if given[-1].name != FOLD or given[-1].kind is inspect.Parameter.POSITIONAL_ONLY:
-        got, allowed = (
-            "load_data(" + ", ".join(each.name for each in given) + ")",
-            "fold last",
-        )
+        got = "load_data(" + ", ".join(each.name for each in given) + ")"
+        allowed = "fold last"
         raise InvalidValue(
             "load_data", got=got, allowed=f"a function that names {allowed}"
         )

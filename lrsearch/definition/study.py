@@ -270,9 +270,7 @@ def _check_factory(function: Callable[..., Any] | None) -> None:
     try:
         signature.bind(*([None] if takes_argument(function, "trial") else []))
     except TypeError as error:
-        got, allowed = (
-            f"callbacks{signature}",
-            "a function without arguments, or of one: the trial",
-        )
+        got = f"callbacks{signature}"
+        allowed = "a function without arguments, or of one: the trial"
         fix = f"It cannot be called so: {error}."
         raise InvalidValue("callbacks", got=got, allowed=allowed, fix=fix) from None

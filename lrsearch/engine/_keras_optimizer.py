@@ -42,10 +42,8 @@ def scale_loss_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
 
 # -- weight decay ----------------------------------------------------------------------
 
-_EXCLUDED, _EXCLUDED_NAMES = (
-    "_exclude_from_weight_decay",
-    "_exclude_from_weight_decay_pattern",
-)
+_EXCLUDED = "_exclude_from_weight_decay"
+_EXCLUDED_NAMES = "_exclude_from_weight_decay_pattern"
 
 
 def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:

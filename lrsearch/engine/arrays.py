@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,12 @@ def read_array(label: str, value: Any) -> np.ndarray:
                 adapt_array(value if hasattr(value, "__array__") else plain)
             )
     except ValueError:
-        got, fix = (
-            f"an array of {plain.dtype}",
-            "Convert it in load_data: .astype('float32').",
+        # pandas has types of its own, whose values NumPy takes for plain numbers
+        got = f"an array of {getattr(value, 'dtype', plain.dtype)}"
+        fix = (
+            "Convert it in load_data to a number, such as the days since a date."
+            if plain.dtype.kind in "mM"
+            else "Convert it in load_data: .astype('float32')."
         )
         raise InvalidValue(label, got=got, allowed=_ALLOWED, fix=fix) from None
 
@@ -77,14 +81,32 @@ def digest(parts: Json) -> str:
 def _read_texts(label: str, array: np.ndarray) -> np.ndarray:
     """Make an object array of bytes, which TensorFlow takes in any number of dimensions."""
     flat = array.ravel()
-    if not all(isinstance(each, str | bytes) for each in flat):
-        fix = "Convert it in load_data: .astype('float32'), or .astype(str)."
-        raise InvalidValue(
-            label, got="an array of Python objects", allowed=_ALLOWED, fix=fix
-        )
+    others = [each for each in flat if not isinstance(each, str | bytes)]
+    if others:
+        got, fix = _describe_objects(array, others)
+        raise InvalidValue(label, got=got, allowed=_ALLOWED, fix=fix)
     texts = np.empty(len(flat), object)
     texts[:] = [_bytes_of(each) for each in flat]
     return texts.reshape(array.shape)
+
+
+def _describe_objects(array: np.ndarray, others: Sequence[Any]) -> tuple[str, str]:
+    """Say what an array of objects is, and what to do; `others` are those that are no text."""
+    texts = len(others) < array.size
+    if texts and array.ndim > 1:
+        fix = "Give each column by itself in load_data: dict(table) for x, and an Input for each."
+        return "a table of strings and other values", fix
+    if texts and all(map(_is_missing, others)):
+        got = f"strings, {len(others)} of {array.size} missing"
+        return got, "Give the missing ones a text in load_data: .fillna('missing')."
+    fix = "Convert it in load_data: .astype('float32'), or .astype(str)."
+    return "an array of Python objects", fix
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for none, as None, NaN and pandas' NA do."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ == "NAType"
 
 
 def _bytes_of(text: Any) -> bytes:

@@ -93,10 +93,8 @@ def seeded_model(
 def _check_model(model: Model) -> None:
     kind = type(model).__name__
     if not isinstance(model, keras.Model):
-        allowed, fix = (
-            "a function that returns a keras.Model",
-            "Return the model at its end.",
-        )
+        allowed = "a function that returns a keras.Model"
+        fix = "Return the model at its end."
         raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed, fix=fix)
     if has_own(model, "compile"):
         got = f"{kind}, which has a compile() of its own"

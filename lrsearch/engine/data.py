@@ -8,9 +8,8 @@ models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import keras
@@ -69,12 +68,15 @@ class Arrays:
         return all(each.dtype != object for each in self.arrays)
 
     def for_keras(self) -> Batch:
-        """The structure as `fit` and `evaluate` take it: strings as tensors."""
+        """The structure as `fit` and `evaluate` take it: arrays, or tensors where some are strings.
 
-        def feed(each: np.ndarray) -> Any:
-            return tf.constant(each) if each.dtype == object else each
-
-        return tuple(map_arrays(feed, self.structure))
+        Strings have to be tensors, and a model that is called refuses tensors beside
+        arrays.
+        """
+        if self.numeric:
+            return self.structure
+        with tf.device("CPU:0"):
+            return tuple(map_arrays(tf.constant, self.structure))
 
     def steps(self, batch_size: int | None) -> int:
         """Count the batches of an epoch; the last one may be smaller."""
@@ -183,8 +185,7 @@ def check_split(name: str, split: Any) -> Split:
     parts = zip(("x", "y", "sample_weight"), split, strict=False)
     values = {part: _lists_to_tuples(value) for part, value in parts}
     read = {
-        part: map_arrays(partial(read_array, f"{part} of the {name} split"), value)
-        for part, value in values.items()
+        part: _read_arrays(name, part, structure) for part, structure in values.items()
     }
     arrays = _name_arrays(read)
     gaps = {
@@ -210,12 +211,27 @@ def _lists_to_tuples(part: Structure) -> Structure:
     )
 
 
+def _read_arrays(name: str, part: str, structure: Structure) -> Structure:
+    """Read every array of a part of the split `name`; an error names the array's place."""
+    arrays = [
+        None if value is None else read_array(f"{label} of the {name} split", value)
+        for label, value in _label_leaves(part, structure)
+    ]
+    return tree.pack_sequence_as(structure, arrays)
+
+
+def _label_leaves(part: str, structure: Structure) -> Iterator[tuple[str, Any]]:
+    """Label the leaves by their places: `x`, `x[1]`, `x['age']`; None is a leaf."""
+    for place, leaf in tree.flatten_with_path(structure):
+        yield part + "".join(f"[{each!r}]" for each in place), leaf
+
+
 def _name_arrays(parts: Mapping[str, Structure]) -> dict[str, np.ndarray]:
-    """List every array by its place: `x`, `x[1]`, `y`, ..."""
+    """List every array by its place: `x`, `x[1]`, `x['age']`, `y`, ..."""
     return {
-        f"{part}[{place}]" if place else part: array
+        label: array
         for part, structure in parts.items()
-        for place, array in enumerate(tree.flatten(structure))
+        for label, array in _label_leaves(part, structure)
         if array is not None
     }
 
@@ -225,7 +241,8 @@ def _check_lengths(name: str, field: str, arrays: Mapping[str, np.ndarray]) -> i
     for label, array in arrays.items():
         if array.ndim == 0:
             place, allowed = f"{label} of the {name} split", "an array of examples"
-            raise InvalidValue(place, got="a single number", allowed=allowed)
+            fix = "Make an array of a list in load_data: numpy.array(...)."
+            raise InvalidValue(place, got="a single number", allowed=allowed, fix=fix)
     lengths = {label: len(array) for label, array in arrays.items()}
     if 0 in lengths.values() or not any(label.startswith("x") for label in lengths):
         allowed = "at least one example, not empty"

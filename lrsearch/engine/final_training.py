@@ -1,8 +1,12 @@
-"""Trains a setting by `fit` and saves the trained model, so that Keras alone can load the file."""
+"""Trains a setting by `fit` and saves the trained model, so that Keras alone can load the file.
+
+A file that ends in `.weights.h5` gets the weights alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,15 +15,17 @@ from lrsearch.engine._keras_model import compile_again
 from lrsearch.engine._keras_optimizer import (
     averaged_weights,
     current_rate,
+    holds_moving_average,
     inner,
     scale_loss_like,
 )
+from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.training import KerasTraining
 from lrsearch.engine.types import Model, Optimizer, Variable
 from lrsearch.errors import InvalidValue
-from lrsearch.values import Outcome, Source, TrialSpec, Watch
+from lrsearch.values import WEIGHTS_FILE, Outcome, Source, TrialSpec, Watch
 
 
 def train_and_save(
@@ -28,18 +34,53 @@ def train_and_save(
     """Train, and save the model to `path` where the training comes to its end.
 
     Returns the outcome, and why the file cannot be loaded safely (empty: it can).
-    Raises InvalidValue where Keras cannot save the model, or the file cannot be
-    written.
+    Raises InvalidValue where Keras cannot save the model, before the training where
+    its classes show that, or where the file cannot be written.
     """
+    if not path.name.endswith(WEIGHTS_FILE):
+        _check_savable(fresh_model(loaded.definition, spec.setting.extra), path)
     problems: list[str] = []
+    notes: list[str] = []
 
     def keep(training: KerasTraining) -> None:
         _as_judged(training)
+        notes.extend(_judge_moving_average(training))
         problems.append(_save(training.model, path))
 
     engine = FitEngine(loaded, keep=keep)
     [outcome] = engine.train(_once(spec), watch, lambda _progress, _take: None)
+    outcome = replace(outcome, notes=(*outcome.notes, *notes))
     return outcome, problems[0] if problems else ""
+
+
+def _check_savable(model: Model, path: Path) -> None:
+    """Raise InvalidValue where some class of the model cannot be written down."""
+    try:
+        keras.saving.serialize_keras_object(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise _unsavable(path, error) from None
+
+
+def _unsavable(path: Path, error: Exception) -> InvalidValue:
+    weights = f"{path.name.removesuffix('.keras')}{WEIGHTS_FILE}"
+    reason = " ".join(str(error).split("Example:")[0].split())
+    return InvalidValue(
+        "--output",
+        got=str(path),
+        allowed=f"a file that this model can be saved to ({reason})",
+        fix=f"Give the weights a file: --output {path.with_name(weights)}.",
+    )
+
+
+def _judge_moving_average(training: KerasTraining) -> Iterator[str]:
+    """Say what the objective is at the moving average that `fit` has put into the model."""
+    model, objective = training.model, training.loaded.definition.objective
+    if holds_moving_average(model) and objective.startswith("val_"):
+        value = training.evaluate_validation()[objective.removeprefix("val_")]
+        yield (
+            f"the model holds the optimizer's moving average, and {objective} is {value:.4g} "
+            "there; the value above is that of the last epoch, before the average was put in"
+        )
 
 
 def _once(spec: TrialSpec) -> Source:
@@ -58,20 +99,23 @@ def _as_judged(training: KerasTraining) -> None:
 
 
 def _save(model: Model, path: Path) -> str:
+    if path.name.endswith(WEIGHTS_FILE):
+        _write(path, model.save_weights)
+        return ""
     _let_keras_load(model)
+    _write(path, model.save)
+    return _problem_of(path)
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
     # a crash leaves no half file under the name
-    part = path.with_name(f".{path.stem}.part.keras")
+    part = path.with_name(f".part.{path.name}")
     try:
-        model.save(part)
+        write(part)
         part.replace(path)
     except (NotImplementedError, TypeError, ValueError, OSError) as error:
         part.unlink(missing_ok=True)
-        allowed = f"a file that this model can be saved to ({error})"
-        fix = "The setting alone can be exported: lrsearch export."
-        raise InvalidValue(
-            "--output", got=str(path), allowed=allowed, fix=fix
-        ) from None
-    return _problem_of(path)
+        raise _unsavable(path, error) from None
 
 
 def _let_keras_load(model: Model) -> None:

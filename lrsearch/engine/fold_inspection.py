@@ -65,11 +65,9 @@ def _naming(fold: int) -> Iterator[None]:
     except InvalidValue as error:
         if not fold:
             raise
-        field, got, allowed = (
-            f"in fold {fold} {error.field}",
-            error.got,
-            str(error.allowed),
-        )
+        field = f"in fold {fold} {error.field}"
+        got = error.got
+        allowed = str(error.allowed)
         raise InvalidValue(field, got=got, allowed=allowed, fix=error.fix) from None
 
 
@@ -135,10 +133,8 @@ def _check_rows(loaded: LoadedStudy, digests: list[dict[str, str]]) -> None:
     if got:
         field, fix = "the folds of the splitter", "Each needs rows of its own."
         if loaded.definition.data_depends_on_fold:
-            field, fix = (
-                "the folds of load_data",
-                "Choose the rows by fold, which counts from 0.",
-            )
+            field = "the folds of load_data"
+            fix = "Choose the rows by fold, which counts from 0."
         raise InvalidValue(
             field, got=got, allowed="of different validation rows", fix=fix
         )

@@ -74,10 +74,8 @@ def divide(definition: StudyDefinition, whole: Arrays) -> tuple[Fold, ...]:
         return _plain(definition.folds, whole.examples, definition.seed)
     folds = _split(definition, whole)
     if not _are_equal(folds, _split(definition, whole)):
-        got, allowed = (
-            "one that divides anew at each call",
-            "one that divides the same every time",
-        )
+        got = "one that divides anew at each call"
+        allowed = "one that divides the same every time"
         fix = "Give it a seed: random_state=0."
         raise InvalidValue("folds", got=got, allowed=allowed, fix=fix)
     sizes = [len(each.train) for each in folds]

@@ -196,10 +196,8 @@ def _training_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed
 
 
 def _validation_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed:
-    batch, steps = (
-        training.spec.setting.batch_size,
-        training.loaded.definition.validation_steps,
-    )
+    batch = training.spec.setting.batch_size
+    steps = training.loaded.definition.validation_steps
     if arrays is not None:
         places, size = np.arange(arrays.examples), batch or DEFAULT_BATCH
         steps = steps or -(-arrays.examples // size)

@@ -164,7 +164,10 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             *comparison_notes(
                 of_yours["yours"],
                 loaded.findings,
+                space,
                 same_weights=first.weights == second.weights,
+                averages=bool(of_yours["carried"].get("use_ema"))
+                and "SwapEMAWeights" not in calls.kept,
             ),
             *device_notes(count_gpus(), strategy_of(model)),
             *unkept_logs(step, calls),

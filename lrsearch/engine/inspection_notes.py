@@ -8,6 +8,7 @@ from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.first_look import CallbackLook, StepLook
 from lrsearch.engine.loaded import Findings
 from lrsearch.engine.types import Strategy
+from lrsearch.space import OPTIMIZERS, SearchSpace
 from lrsearch.values import Setting
 
 INEXACT = (
@@ -17,13 +18,28 @@ INEXACT = (
 
 
 def comparison_notes(
-    yours: Setting, findings: Findings, *, same_weights: bool
+    yours: Setting,
+    findings: Findings,
+    space: SearchSpace,
+    *,
+    same_weights: bool,
+    averages: bool,
 ) -> Iterator[str]:
-    """What to know of a comparison with yours, and of start values."""
+    """What to know of a comparison with yours, and of start values.
+
+    `averages`: the optimizer keeps a moving average of the weights, for the end alone.
+    """
     if yours.optimizer == "schedule_free_adamw":
         yield (
             "yours is validated at the weights that Keras trains, "
             "searched ScheduleFreeAdamW at its averaged ones"
+        )
+    yield from _decay_note(yours, space)
+    if averages:
+        yield (
+            "the optimizer keeps a moving average (use_ema): values are those of the weights "
+            "before fit puts the average in, and a test split is measured with the average; to "
+            "choose by it, add keras.callbacks.SwapEMAWeights(swap_on_epoch=True)"
         )
     if findings.fixed_seeds:
         yield (
@@ -37,6 +53,22 @@ def comparison_notes(
         )
     if findings.shared:
         yield "layers made outside build_model get their start values back before every training"
+
+
+def _decay_note(yours: Setting, space: SearchSpace) -> Iterator[str]:
+    """Say that the weight decay of yours is not that of the searched optimizers."""
+    decay = float(yours.hyper.get("weight_decay", 0.0))
+    known = OPTIMIZERS.get(yours.optimizer)
+    usual = known.hyper["weight_decay"].default if known and known.hyper else 0.0
+    given = any(
+        "weight_decay" in name for each in space.hyper.values() for name in each
+    )
+    if decay and decay != usual and not given:
+        yield (
+            f"yours has a weight_decay of {decay:g}, and searched optimizers their own: AdamW "
+            "0.004, most others none; to search with yours, give "
+            f"space=SearchSpace(hyper={{'adamw': {{'weight_decay': {decay:g}}}}})"
+        )
 
 
 def device_notes(gpus: int, strategy: Strategy) -> Iterator[str]:

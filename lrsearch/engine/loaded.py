@@ -162,10 +162,8 @@ class LoadedStudy:
         self._steps("validation", "validation_steps", batch_size, fold)
         test = self.data(batch_size, fold).test
         if isinstance(test, Stream) and test.endless:
-            got, fix = (
-                "a dataset without an end",
-                "Cut it in load_data: dataset.take(N).",
-            )
+            got = "a dataset without an end"
+            fix = "Cut it in load_data: dataset.take(N)."
             raise InvalidValue(
                 "the test split", got=got, allowed="a dataset that ends", fix=fix
             )
@@ -200,10 +198,8 @@ class LoadedStudy:
                 raise InvalidValue(option, got=asked, allowed=allowed)
             return int(asked)
         if steps is None:
-            got, fix = (
-                "a dataset of unknown or infinite length",
-                f"Give {option}= to StudyDefinition.",
-            )
+            got = "a dataset of unknown or infinite length"
+            fix = f"Give {option}= to StudyDefinition."
             raise InvalidValue(field, got=got, allowed="of known length", fix=fix)
         if steps < 1:
             allowed = "at least one batch, not empty"

@@ -80,10 +80,8 @@ class Program:
         build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         check_same_model(kept, given)
-        variables, values = (
-            [*kept, *self.model.optimizer.variables],
-            [*given, *self._optimizer],
-        )
+        variables = [*kept, *self.model.optimizer.variables]
+        values = [*given, *self._optimizer]
         for variable, value in [*zip(variables, values, strict=True), *self._copied]:
             variable.assign(value)
         self._seeds.state.assign(seed_state)
@@ -144,10 +142,8 @@ class Program:
         key, read, model = (which, feed.signature), feed.read, self.model
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            count, rates = (
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([None], tf.float64),
-            )
+            count = tf.TensorSpec([], tf.int32)
+            rates = tf.TensorSpec([None], tf.float64)
             made = tf.function(
                 lambda source, count, rates: self._loop(
                     which, read, source, count, rates

@@ -74,10 +74,8 @@ def _ask(splitter: Any, x: Any, labels: Any, groups: Any) -> list[tuple[Any, Any
             return list(splitter.split(x, labels, groups))
     except (ValueError, UserWarning) as error:
         reason = " ".join(str(error).split())
-        name, allowed = (
-            type(splitter).__name__,
-            f"one that divides this data ({reason})",
-        )
+        name = type(splitter).__name__
+        allowed = f"one that divides this data ({reason})"
         fix = "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
         if groups is None and "groups" in reason:
             fix = "Give StudyDefinition groups=, a label for each row."

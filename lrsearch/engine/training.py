@@ -182,9 +182,13 @@ class KerasTraining:
             return f"judged at epoch {epoch}, whose weights a callback put back"
         if not definition.objective.startswith("val_"):
             return "a callback changed the weights at the end; the value is the last epoch's"
-        logs = self._evaluate(self.data.validation, steps=definition.validation_steps)
-        attempt.judge(attempt.logs_with("val", logs))
+        attempt.judge(attempt.logs_with("val", self.evaluate_validation()))
         return "judged once more at the end, since a callback changed the weights"
+
+    def evaluate_validation(self) -> dict[str, float]:
+        """What the finished model logs of the validation split, without `val_`."""
+        steps = self.loaded.definition.validation_steps
+        return self._evaluate(self.data.validation, steps=steps)
 
     def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
         inputs, batch_size = keras_data(split, self.spec.setting.batch_size)

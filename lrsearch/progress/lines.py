@@ -138,10 +138,8 @@ class Lines:
         short = f"yours: {ended.short}" if ended.origin is Origin.YOURS else ended.short
         failed = status in {Status.FAILED, Status.LOST} and ended.reason
         why = f"  ({ended.reason})" if failed else ""
-        head, tail = (
-            f"{count}{ended.label:<9} {what:<8} ",
-            f"  {duration(ended.seconds)}{mark}",
-        )
+        head = f"{count}{ended.label:<9} {what:<8} "
+        tail = f"  {duration(ended.seconds)}{mark}"
         if self._width is not None:
             room = self._width() - len(head) - len(tail)
             short = shorten(short, max(_LEAST_ROOM, room))
@@ -165,10 +163,8 @@ class Lines:
         last = self._last_bill
         if last is not None and not (state.paced and _misleads(last, bill)):
             return
-        self._last_bill, self._final = (
-            bill,
-            last is not None or bill.limit_seconds is None,
-        )
+        self._last_bill = bill
+        self._final = last is not None or bill.limit_seconds is None
         self._print(
             f"{bill_text(bill, event.at)}; {duration(state.mean_seconds)} a training"
         )

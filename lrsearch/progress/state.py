@@ -55,11 +55,9 @@ class Row:
         self.label, self.short = self.training.get(
             progress.trial_id, (self.label, self.short)
         )
-        self.state, self.epoch, self.epochs = (
-            "training",
-            progress.epoch,
-            progress.epochs,
-        )
+        self.state = "training"
+        self.epoch = progress.epoch
+        self.epochs = progress.epochs
         self.rate = progress.rate
         self.value = self.value if progress.value is None else progress.value
 
@@ -272,11 +270,9 @@ class ProgressState:
                 self.direction, self.retest_seeds = begun.direction, begun.retest
                 self.retested, self.began = begun.retested, event.at
                 self.trials, self.trainings = begun.trials, begun.trainings
-                self.deadline, self.best, self.yours = (
-                    begun.deadline,
-                    begun.best,
-                    begun.yours,
-                )
+                self.deadline = begun.deadline
+                self.best = begun.best
+                self.yours = begun.yours
                 # until `Working` comes: tracing takes a while
                 for row in self.rows.values():
                     row.state = "loading data, timing steps"
@@ -295,11 +291,9 @@ class ProgressState:
                 self.stopping = "putting running trials back; Ctrl-C again ends at once"
 
     def _count(self, counts: StudyCounts) -> None:
-        self.running, self.waiting, self.failed = (
-            counts.running,
-            counts.waiting,
-            counts.failed,
-        )
+        self.running = counts.running
+        self.waiting = counts.waiting
+        self.failed = counts.failed
         self.trials, self.trainings = counts.trials, counts.trainings
         self.deadline = counts.deadline
         self.retests_planned = max(self.retests_planned, counts.retests)

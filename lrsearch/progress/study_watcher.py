@@ -53,12 +53,10 @@ class StudyWatcher:
     ) -> None:
         from lrsearch.storage import Follower
 
-        self._ledger, self._study, self._listen, self._ways = (
-            ledger,
-            study,
-            listen,
-            ways,
-        )
+        self._ledger = ledger
+        self._study = study
+        self._listen = listen
+        self._ways = ways
         self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
@@ -158,10 +156,8 @@ class StudyWatcher:
         if glance.changed:
             self._leaderboard = build_leaderboard(self._study.facts, records)
         left = seconds_left(glance.study, records, glance.workers, now=glance.now)
-        best, yours = (
-            _to_result(self._leaderboard.best),
-            _to_result(self._leaderboard.yours),
-        )
+        best = _to_result(self._leaderboard.best)
+        yours = _to_result(self._leaderboard.yours)
         self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))
 
     def _send(self, message: Message) -> None:

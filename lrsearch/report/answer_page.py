@@ -83,9 +83,9 @@ def band_text(band: Band) -> str:
         where = f"{band.optimizer} ({shape})" if shape else band.optimizer
         return f"no other rate of {where} did as well as {rate_text(band.low)}; {edge}."
     rates, trials = range_text((band.low, band.high)), count_text(band.trials, "trial")
-    where = join_clauses(band.optimizer, shape, between=", ")
+    where = join_clauses(band.optimizer, shape, between=": ")
     return (
-        f"rates {rates} do as well ({where}; {trials}); take "
+        f"rates {rates} do as well ({trials} of {where}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."
     )
 

@@ -33,12 +33,10 @@ from lrsearch.version import VERSION, versions
 
 FORMAT = 1  # rises when an older lrsearch could misread an archive
 _MADE_AT = (1980, 1, 1, 0, 0, 0)  # the same study gives the same bytes
-_SUMS, _STUDY, _TRIALS, _SOURCES = (
-    "SHA256SUMS",
-    "study.json",
-    "trials.json",
-    "definition/",
-)
+_SUMS = "SHA256SUMS"
+_STUDY = "study.json"
+_TRIALS = "trials.json"
+_SOURCES = "definition/"
 
 _README = """Archive of study {name}, written by lrsearch {version}.
 

@@ -110,7 +110,7 @@ def early_stops_text(stops: EarlyStops | None) -> str:
 
 def _controls_text(stops: EarlyStops) -> str:
     if not stops.controls:
-        return "no control that would have been stopped has ended yet"
+        return "none that the rule would stop ran on as a control, so its mistakes are not known"
     good, one = stops.controls_among_best, stops.controls == 1
     would = f"{count_text(stops.controls, 'control')} ran on though the rule would have stopped"
     if one:
@@ -127,19 +127,8 @@ def clock_text(at: float, now: float) -> str:
 
 
 _MONTHS = (
-    "Jan",
-    "Feb",
-    "Mar",
-    "Apr",
-    "May",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Oct",
-    "Nov",
-    "Dec",
-)
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
 
 
 def duration(seconds: float) -> str:

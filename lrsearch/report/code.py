@@ -255,10 +255,8 @@ def _call(run: Run) -> str:
 
 def _wrapping_lines(facts: StudyFacts, *, decays: bool) -> list[str]:
     """The lines that leave weights out of decay and scale the loss, as yours does."""
-    excluded, scaling = (
-        facts.decay_exclusions if decays else {},
-        facts.own_optimizer.get("scaling"),
-    )
+    excluded = facts.decay_exclusions if decays else {}
+    scaling = facts.own_optimizer.get("scaling")
     arguments, lines = [], []
     if excluded.get("places"):
         places = f"[model.trainable_variables[place] for place in {excluded['places']}]"

@@ -7,7 +7,7 @@ from pathlib import Path
 from lrsearch.answer.words import count_text
 from lrsearch.report.recipe import Recipe
 from lrsearch.report.words import duration_text, setting_text, value_digits, value_text
-from lrsearch.values import Json, Outcome
+from lrsearch.values import WEIGHTS_FILE, Json, Outcome
 
 
 def final_data(
@@ -92,6 +92,11 @@ def _judgement(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
 
 
 def _file(data: dict[str, Json]) -> str:
+    if data["file"].endswith(WEIGHTS_FILE):
+        return (
+            f"wrote {data['file']}: the trained weights. model.load_weights loads them into what "
+            "build_model returns, once the model is built."
+        )
     written = f"wrote {data['file']}: trained, with the rate of its last update."
     if data["loads_safely"]:
         return f"{written} keras.saving.load_model loads it as it is."

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsearch.sampling.gaussian import NOISE, Floats, Process
-from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, outcomes_of, scores_of
+from lrsearch.sampling.outcomes import FLAT, Outcome, SeenTrial, outcomes_of, scores_of
 from lrsearch.sampling.space_view import Reach, SpaceView
 from lrsearch.space import AXIS, table_range
 from lrsearch.values import Direction, Setting
@@ -34,7 +34,7 @@ class History:
     """Outcomes of `trials`, and those in training."""
 
     def __init__(
-        self, view: SpaceView, trials: Sequence[Seen], direction: Direction
+        self, view: SpaceView, trials: Sequence[SeenTrial], direction: Direction
     ) -> None:
         self._view = view
         seen = outcomes_of(trials, direction)

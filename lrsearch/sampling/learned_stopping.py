@@ -33,7 +33,7 @@ ONE_CONTROL_IN: Final = 20
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class RunAtRung:
     """A trial that reached a rung, at the time of the question."""
 
     value: float  # at the rung
@@ -62,7 +62,7 @@ def is_control(seed: int, number: int) -> bool:
 
 
 def is_too_far_behind(
-    value: float, others: Sequence[Seen], direction: Direction
+    value: float, others: Sequence[RunAtRung], direction: Direction
 ) -> bool:
     """Whether a trial with `value` at this rung would need more than any good run made up.
 
@@ -91,12 +91,12 @@ def is_too_far_behind(
     return bisect_left(rung, direction.cost(value)) / len(full) > limit
 
 
-def _end(run: Seen, direction: Direction) -> float:
+def _end(run: RunAtRung, direction: Direction) -> float:
     """The cost at the end; infinite for a run that diverged or has no value there."""
     return math.inf if run.final is None else direction.cost(run.final)
 
 
-def _ended_well(run: Seen, ends: Sequence[float], direction: Direction) -> bool:
+def _ended_well(run: RunAtRung, ends: Sequence[float], direction: Direction) -> bool:
     """Whether the run is among the best third by its end, ties included; `ends` ascend."""
     count = max(PICKED, round(GOOD * len(ends)))
     return run.final is not None and _end(run, direction) <= ends[count - 1]

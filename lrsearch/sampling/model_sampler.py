@@ -20,7 +20,7 @@ import numpy as np
 
 from lrsearch.sampling.gaussian import expected_improvement
 from lrsearch.sampling.history import History
-from lrsearch.sampling.outcomes import Seen
+from lrsearch.sampling.outcomes import SeenTrial
 from lrsearch.sampling.sobol import sobol_point
 from lrsearch.sampling.space_view import SpaceView
 from lrsearch.values import Direction, Setting, TrialRecord
@@ -41,12 +41,12 @@ class ModelSampler:
     def __init__(self, space: SearchSpace, *, direction: Direction, seed: int) -> None:
         self._view = SpaceView(space)
         self._direction, self._seed = direction, seed
-        self._trials: dict[int, Seen] = {}  # by id
+        self._trials: dict[int, SeenTrial] = {}  # by id
         self.note = ""
 
     def observe(self, records: Iterable[TrialRecord]) -> None:
         """Take in records; the newest of an id counts."""
-        self._trials.update((each.id, Seen.of(each)) for each in records)
+        self._trials.update((each.id, SeenTrial.of(each)) for each in records)
 
     def propose(self, number: int) -> Setting:
         """The setting for trial `number`, after what was observed of the others."""

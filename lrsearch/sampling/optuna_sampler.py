@@ -55,12 +55,10 @@ class OptunaSampler:
         seed: int,
         make: Callable[[int], BaseSampler],
     ) -> None:
-        self._space, self._direction, self._seed, self._make = (
-            space,
-            direction,
-            seed,
-            make,
-        )
+        self._space = space
+        self._direction = direction
+        self._seed = seed
+        self._make = make
         self._dimensions = tuple(space.dimensions())
         self._distributions = {
             each.name: _distribution(each) for each in self._dimensions

@@ -46,18 +46,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class SeenTrial:
     """A trial's record, and a key that is equal for equal settings; "" where there is none yet."""
 
     record: TrialRecord
     key: str
 
     @classmethod
-    def of(cls, record: TrialRecord) -> Seen:
+    def of(cls, record: TrialRecord) -> SeenTrial:
         return cls(record=record, key=record.setting_key)
 
 
-def outcomes_of(trials: Iterable[Seen], direction: Direction) -> list[Outcome]:
+def outcomes_of(trials: Iterable[SeenTrial], direction: Direction) -> list[Outcome]:
     """The outcomes of the settings that were trained, in the order of their first trials.
 
     Equal settings and retests count together. A failed trial says nothing of its
@@ -78,7 +78,7 @@ def outcomes_of(trials: Iterable[Seen], direction: Direction) -> list[Outcome]:
     return list(found.values())
 
 
-def _order(seen: Seen) -> tuple[bool, int, int]:
+def _order(seen: SeenTrial) -> tuple[bool, int, int]:
     each = seen.record
     return each.is_retest, each.number, each.repeat or 0
 

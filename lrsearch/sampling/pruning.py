@@ -20,7 +20,7 @@ from typing import Final, TypeAlias, final
 from lrsearch.choices import check_choice
 from lrsearch.errors import InvalidValue
 from lrsearch.sampling.learned_stopping import (
-    Seen,
+    RunAtRung,
     is_control,
     is_too_far_behind,
     learned_rungs,
@@ -33,7 +33,7 @@ ENOUGH: Final = 5  # with fewer values than this, the median stops no trial
 
 Rungs: TypeAlias = Callable[[int, int], Sequence[int]]
 """(epochs, trial number) -> epochs to look at, before the rise of the rate is considered."""
-Worse: TypeAlias = Callable[[float, Sequence[Seen], Direction], bool]
+Worse: TypeAlias = Callable[[float, Sequence[RunAtRung], Direction], bool]
 """(value, all who reached the rung, direction) -> whether the trial should stop."""
 
 
@@ -74,7 +74,7 @@ class PruneRule:
         """Whether trial `number` runs on whatever the verdict is, so that the rule is checked."""
         return self.name == LEARNED and is_control(self.seed, number)
 
-    def verdict(self, value: float, others: Sequence[Seen]) -> Verdict:
+    def verdict(self, value: float, others: Sequence[RunAtRung]) -> Verdict:
         """Whether a trial with `value` at a rung goes on.
 
         `others` are all who reached the same epoch, the trial itself among them.
@@ -126,14 +126,16 @@ def _brackets(epochs: int, number: int) -> Sequence[int]:
     return rungs[number % (len(rungs) + 1) :]
 
 
-def _below_median(value: float, others: Sequence[Seen], direction: Direction) -> bool:
+def _below_median(
+    value: float, others: Sequence[RunAtRung], direction: Direction
+) -> bool:
     """Golovin et al. (2017), the median stopping rule, on the values of this epoch alone."""
     values = [each.value for each in others]
     return len(values) >= ENOUGH and direction.better(statistics.median(values), value)
 
 
 def _outside_top_share(
-    value: float, others: Sequence[Seen], direction: Direction
+    value: float, others: Sequence[RunAtRung], direction: Direction
 ) -> bool:
     """Li et al. (2020), ASHA's stopping form: the best third so far goes on, ties included."""
     ahead = sum(direction.better(each.value, value) for each in others)

@@ -67,10 +67,8 @@ def cut_slices(gpus: Sequence[Gpu], listed: str) -> tuple[Gpu, ...]:
         elif match := _SLICE.match(line.strip()):
             of = next((gpu for gpu in gpus if gpu.uuid == card), None)
             if of is not None:
-                name, memory = (
-                    f"{of.name}{CUT}{match['profile']}",
-                    _slice_mib(match["profile"]),
-                )
+                name = f"{of.name}{CUT}{match['profile']}"
+                memory = _slice_mib(match["profile"])
                 made = replace(
                     of, uuid=match["uuid"], name=name, memory_mib=memory, card=card
                 )

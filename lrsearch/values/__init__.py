@@ -28,6 +28,7 @@ from lrsearch.values.studies import (
 from lrsearch.values.training import (
     BY_FIT,
     SPARED,
+    WEIGHTS_FILE,
     AppliedRates,
     Outcome,
     Progress,
@@ -45,6 +46,7 @@ __all__ = [
     "NO_ROW_SCORES",
     "SPARED",
     "TERMINAL",
+    "WEIGHTS_FILE",
     "WORKER_GONE_SECONDS",
     "AppliedRates",
     "Change",

@@ -83,6 +83,8 @@ class Progress:
         return self.epoch, self.batch
 
 
+# ends the name of a file of weights alone: Keras asks for it
+WEIGHTS_FILE = ".weights.h5"
 # begins the note where the study's engine could not train the trial
 BY_FIT = "trained by fit: "
 # begins the note of a control: the stopping rule would have ended it after that epoch

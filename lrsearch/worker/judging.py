@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StorageUnavailable
-from lrsearch.sampling import Seen, pruning_rule
+from lrsearch.sampling import RunAtRung, pruning_rule
 from lrsearch.space import rise_of
 from lrsearch.values import (
     SPARED,
@@ -71,7 +71,7 @@ class PruningJudge:
             and (self._rule.compares_running or each.state.terminal)
         ]
         verdict = self._rule.verdict(
-            progress.value, [*others, Seen(value=progress.value)]
+            progress.value, [*others, RunAtRung(value=progress.value)]
         )
         if verdict is Verdict.PRUNE and self._rule.is_control(trial.number):
             self._spared.setdefault(trial.id, progress.epoch)
@@ -84,9 +84,9 @@ class PruningJudge:
         return () if epoch is None else (f"{SPARED}{epoch}",)
 
 
-def _seen(there: RungValue) -> Seen:
+def _seen(there: RungValue) -> RunAtRung:
     ended = there.state in {TrialState.COMPLETE, TrialState.DIVERGED}
-    return Seen(value=there.value, ended=ended, final=there.final)
+    return RunAtRung(value=there.value, ended=ended, final=there.final)
 
 
 def _comparable(there: RungValue, trial: TrialRecord, progress: Progress) -> bool:

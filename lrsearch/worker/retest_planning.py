@@ -42,12 +42,10 @@ def plan_retests(
         return None
     if asked.race:
         return _plan_round(ledger, study, asked)
-    plan, records, room, exactly = (
-        study.plan,
-        ledger.trials(study.id),
-        asked.room,
-        asked.exactly,
-    )
+    plan = study.plan
+    records = ledger.trials(study.id)
+    room = asked.room
+    exactly = asked.exactly
     yours, every = find_yours(records), plan.retest_seeds
     best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
     if plan.facts.folds and exactly is not None:  # means of other folds do not compare

@@ -37,12 +37,10 @@ class CheckpointSaver:
         *,
         say_once: Callable[[str, str], None],
     ) -> None:
-        self._ledger, self.store, self._heartbeat, self._stop = (
-            ledger,
-            store,
-            heartbeat,
-            stop,
-        )
+        self._ledger = ledger
+        self.store = store
+        self._heartbeat = heartbeat
+        self._stop = stop
         self._say_once = say_once
         self._saved: dict[int, _Saved] = {}  # by trial id
 

@@ -88,12 +88,10 @@ class TrialSession:
         plan = study.plan
         root, policy = Path(config.checkpoints), config.checkpoint_policy
         store = CheckpointStore(root, folder_of(study), policy)
-        self._ledger, self._study, self._space, self._worker_id = (
-            ledger,
-            study,
-            space,
-            worker_id,
-        )
+        self._ledger = ledger
+        self._study = study
+        self._space = space
+        self._worker_id = worker_id
         self._lease_seconds = config.lease_seconds
         self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
@@ -215,11 +213,9 @@ class TrialSession:
         if progress.epoch_end:
             self._curves.add(progress)
             if verdict is Verdict.KEEP:
-                trial, setting, write = (
-                    running.trial,
-                    running.spec.setting,
-                    self._curves.flush,
-                )
+                trial = running.trial
+                setting = running.spec.setting
+                write = self._curves.flush
                 verdict = self._judge.judge(
                     trial, setting, progress, write_curves=write
                 )

@@ -266,9 +266,9 @@ def test_the_first_look_has_a_folder_that_goes_with_it():
 def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
     factory = Factory(lambda trial: [C.CSVLogger(trial.folder / "log.csv")])
     loaded, _ = inspected(definition(callbacks=factory))
-    engine, first = (
-        create_engine("graph", loaded),
-        World(spec(1, optimizer="sgd", folder=str(tmp_path / "attempt-1")), keep=True),
+    engine = create_engine("graph", loaded)
+    first = World(
+        spec(1, optimizer="sgd", folder=str(tmp_path / "attempt-1")), keep=True
     )
     first.run(engine)
     snapshot = next(
@@ -292,11 +292,9 @@ def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
 def test_what_writes_into_the_trials_folder_stays_there_and_what_writes_elsewhere_is_moved_in(
     tmp_path,
 ):
-    inside, deeper, elsewhere = (
-        C.TensorBoard(tmp_path),
-        C.CSVLogger(tmp_path / "a" / "log.csv"),
-        C.ModelCheckpoint("/x/m.keras"),
-    )
+    inside = C.TensorBoard(tmp_path)
+    deeper = C.CSVLogger(tmp_path / "a" / "log.csv")
+    elsewhere = C.ModelCheckpoint("/x/m.keras")
     kept_of([inside, deeper, elsewhere], yours=True, folder=str(tmp_path))
     found = [inside.log_dir, deeper.filename, elsewhere.filepath]
     assert [Path(each) for each in found] == [

@@ -272,10 +272,8 @@ PAIRS = [
 def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(
     engine, reference
 ):
-    ours, theirs = (
-        final_values(engine, DROPOUT, SEEDS),
-        final_values(reference, DROPOUT, SEEDS),
-    )
+    ours = final_values(engine, DROPOUT, SEEDS)
+    theirs = final_values(reference, DROPOUT, SEEDS)
     assert len(set(ours)) == SEEDS, "every seed has its own masks"
     assert stats.ks_2samp(ours, theirs, method="asymp").pvalue >= LEVEL
 
@@ -283,8 +281,6 @@ def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(
 @pytest.mark.slow_matrix
 @each_engine
 def test_the_test_of_distributions_tells_one_dropout_rate_from_another(engine):
-    ours, others = (
-        final_values(engine, DROPOUT, SEEDS),
-        final_values(engine, replace(DROPOUT, dropout=0.35), SEEDS),
-    )
+    ours = final_values(engine, DROPOUT, SEEDS)
+    others = final_values(engine, replace(DROPOUT, dropout=0.35), SEEDS)
     assert stats.ks_2samp(ours, others, method="asymp").pvalue < LEVEL

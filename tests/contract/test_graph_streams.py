@@ -276,11 +276,9 @@ def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
     class Mine(keras.Model):
         def __init__(self):
             super().__init__()
-            self.first, self.drop, self.last = (
-                keras.layers.Dense(4, "tanh"),
-                keras.layers.Dropout(0.5),
-                keras.layers.Dense(1),
-            )
+            self.first = keras.layers.Dense(4, "tanh")
+            self.drop = keras.layers.Dropout(0.5)
+            self.last = keras.layers.Dense(1)
 
         def call(self, x, training=False):
             return self.last(self.drop(self.first(x), training=training))

@@ -471,10 +471,8 @@ def test_a_stack_that_fails_leaves_no_trial_out_and_none_with_anothers_seed(
         return passes(*arguments)
 
     monkeypatch.setattr(Stack, place, breaks)
-    loaded, specs = (
-        open_study(definition()),
-        [plain(number, seed=number) for number in range(5)],
-    )
+    loaded = open_study(definition())
+    specs = [plain(number, seed=number) for number in range(5)]
     outcomes = World(*specs).run(VectorizedEngine(loaded, width=2))
     assert_alike(outcomes, World(*specs).run(GraphEngine(loaded)), engine="graph")
     assert len({each.value for each in outcomes}) == len(specs), (

@@ -56,11 +56,9 @@ def pods(new_database, tmp_path):
         )
         return started[-1]
 
-    start.url, start.grace, start.fatal = (
-        secret["LRSEARCH_STORAGE"],
-        grace,
-        job["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"],
-    )
+    start.url = secret["LRSEARCH_STORAGE"]
+    start.grace = grace
+    start.fatal = job["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
     yield start
     for each in started:
         if each.poll() is None:

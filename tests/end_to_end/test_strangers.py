@@ -78,10 +78,8 @@ def test_several_inputs_and_outputs_with_losses_weights_and_metrics_by_name(run)
     def build():
         one, two = layers.Input((4,), name="one"), layers.Input((2,), name="two")
         joined = layers.Concatenate()([layers.Dense(8, "relu")(one), two])
-        kind, size = (
-            layers.Dense(1, "sigmoid", name="kind")(joined),
-            layers.Dense(1, name="size")(joined),
-        )
+        kind = layers.Dense(1, "sigmoid", name="kind")(joined)
+        size = layers.Dense(1, name="size")(joined)
         model = keras.Model({"one": one, "two": two}, {"kind": kind, "size": size})
         model.compile(
             "adam",
@@ -211,10 +209,8 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
 
     class Look(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
-            frozen, scale = (
-                self.model.get_layer("frozen"),
-                self.model.get_layer("scale"),
-            )
+            frozen = self.model.get_layer("frozen")
+            scale = self.model.get_layer("scale")
             seen.append(
                 (
                     frozen.trainable,

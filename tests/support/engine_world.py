@@ -96,12 +96,10 @@ class World:
 
     def __init__(self, *specs, verdicts=None, keep=False):
         self.specs = list(specs)
-        self.progress, self.snapshots, self.verdicts, self.keep = (
-            [],
-            [],
-            verdicts or {},
-            keep,
-        )
+        self.progress = []
+        self.snapshots = []
+        self.verdicts = verdicts or {}
+        self.keep = keep
 
     def source(self):
         return self.specs.pop(0) if self.specs else None

@@ -108,6 +108,28 @@ def tagger():
     return compiled(model, "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
+def customers(rows, seed):
+    x, y, random = arrays(rows, seed)
+    cities = random.choice(["Rome", "Oslo"], rows).astype(object)
+    return {"age": x[:, :1], "city": cities}, y
+
+
+class Customers(keras.Model):
+    """Built by its first call alone, of numbers and texts."""
+
+    def __init__(self):
+        super().__init__()
+        self.look_up = L.StringLookup(
+            vocabulary=["Rome", "Oslo"], output_mode="one_hot"
+        )
+        self.last = L.Dense(1)
+
+    def call(self, x):
+        return self.last(
+            keras.ops.concatenate([x["age"], self.look_up(x["city"])], axis=-1)
+        )
+
+
 def tf_dataset(make):
     def made(rows, seed):
         return tf.data.Dataset.from_tensor_slices(make(rows, seed)).batch(BATCH)
@@ -198,6 +220,7 @@ MEANS = {
     "the accuracy of words with a mask": Kind(
         tagger, sentences, "val_accuracy", direction="maximize"
     ),
+    "texts beside numbers": Kind(lambda: compiled(Customers(), "mse"), customers),
     "a dataset": Kind(regression(metrics=["mae"]), tf_dataset(numbers), "val_mae"),
     "a dataset with sample weights": Kind(regression(), tf_dataset(weighted)),
     "a part of a dataset": Kind(

@@ -281,10 +281,8 @@ class ToyEngine:
         except AskedToLeave:
             raise
         except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
-            text, left = (
-                traceback.format_exc(),
-                isinstance(error, SystemExit | KeyboardInterrupt),
-            )
+            text = traceback.format_exc()
+            left = isinstance(error, SystemExit | KeyboardInterrupt)
             failed = self._outcome(
                 spec,
                 Status.FAILED,

@@ -27,6 +27,8 @@ def headline(answer: Answer) -> str:
     if best.is_yours:
         open_yet = answer.verdict.gain is not None and decision is Decision.UNDECIDED
         keep = f"Keep your own compile{' for now' if open_yet else ''}"
+        if not best.seeds and answer.counts.get(TrialState.RUNNING.value):
+            keep = "Nothing has beaten your own compile yet"
         return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
     result = f"{rate}, {reached}{_of_yours(answer)}."
     if not best.seeds:

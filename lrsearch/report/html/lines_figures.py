@@ -85,10 +85,8 @@ def schedules_figure(
     best, yours = answer.best, find_yours(records)
     if best is not None and not best.is_yours:
         total = study.facts.total_steps(best.setting.batch_size)
-        name, points = (
-            f"best, trial {best.trial}",
-            _schedule_points(best.setting, total),
-        )
+        name = f"best, trial {best.trial}"
+        points = _schedule_points(best.setting, total)
         found.append(ScheduleLine(name=name, style="l0", points=points, updates=total))
     if yours is not None and yours.setting is not None:
         known = yours_schedule(study.facts, curves.get(yours.id, ()))

@@ -174,10 +174,8 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
     tooltip = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
     # a line at the frame's edge would name a wrong value
     if not panel.y.holds(yours.value):
-        where, text = (
-            _outside(panel, yours.value),
-            f"yours: {value_text(yours.value)}, outside",
-        )
+        where = _outside(panel, yours.value)
+        text = f"yours: {value_text(yours.value)}, outside"
         panel.add(
             tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo")
         )
@@ -223,11 +221,9 @@ def _retests(panel: Panel, figure: RatesFigure) -> None:
             continue
         if not panel.y.holds(min(values)) and not panel.y.holds(max(values)):
             continue
-        x, low, high = (
-            panel.x.at(rate),
-            panel.y.at(min(values)),
-            panel.y.at(max(values)),
-        )
+        x = panel.x.at(rate)
+        low = panel.y.at(min(values))
+        high = panel.y.at(max(values))
         tooltip = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
         ends = "".join(
             f"M{x - 5:.1f} {at:.1f}h10" for at in (low, panel.y.at(each.value), high)

@@ -26,11 +26,9 @@ class Scale:
 
     def at(self, value: float) -> float:
         """The pixel of a value; values outside lie at the nearer end."""
-        low, high, inner = (
-            self._turn(self.low),
-            self._turn(self.high),
-            self._turn(value),
-        )
+        low = self._turn(self.low)
+        high = self._turn(self.high)
+        inner = self._turn(value)
         part = (inner - low) / (high - low) if high > low else 0.5
         return self.start + min(1.0, max(0.0, part)) * (self.end - self.start)
 

@@ -160,10 +160,8 @@ _STATES = [each for each in TrialState if each.terminal]
 def _cost_row(state: TrialState, group: Trials) -> Markup | None:
     if not group:
         return None
-    epochs, seconds = (
-        sum(each.epochs for each in group),
-        sum(each.seconds for each in group),
-    )
+    epochs = sum(each.epochs for each in group)
+    seconds = sum(each.seconds for each in group)
     cells = (str(len(group)), f"{epochs:,}", duration_text(seconds))
     return tag(
         "tr", tag("th", state.value, scope="row"), [tag("td", each) for each in cells]

@@ -58,7 +58,7 @@ def study():
         return StudyRecord(
             id=1,
             plan=plan,
-            state=StudyState.OPEN,
+            state=more.pop("state", StudyState.OPEN),
             reason="",
             trials=40,
             deadline=None,

@@ -21,7 +21,7 @@ from lrsearch.answer import (
 )
 from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.report.answer_page import answer_text
-from lrsearch.values import Direction, Kind, Origin, TrialState
+from lrsearch.values import Direction, Kind, Origin, StudyState, TrialState
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
@@ -306,7 +306,8 @@ def test_yours_is_no_winner_where_the_others_retests_gave_no_value(
     study, some, retests
 ):
     answer = summarise(
-        study(), [*some, *failing(retests(4, [None])), *retests(0, [0.95])]
+        study(state=StudyState.FINISHED),
+        [*some, *failing(retests(4, [None])), *retests(0, [0.95])],
     )
     assert answer.best.trial == 0
     assert any("Yours is the best of what ran well" in each for each in answer.warnings)
@@ -314,8 +315,7 @@ def test_yours_is_no_winner_where_the_others_retests_gave_no_value(
 
 
 def test_commands_quote_a_study_with_a_space(study, some, trial):
-
-    spaced = study()
+    spaced = study(state=StudyState.FINISHED)
     spaced = replace(spaced, plan=replace(spaced.plan, name="my digits $x"))
     said = summarise(spaced, [*some, trial(8, state=TrialState.FAILED)]).warnings
     assert any("lrsearch show 'my digits $x' 8" in each for each in said)
@@ -328,7 +328,7 @@ def test_commands_quote_a_study_with_a_space(study, some, trial):
 
 def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
     records = [*some, *retests(1, [0.4, 0.41, 0.42]), *retests(0, [0.3, 0.31, 0.32])]
-    answer = summarise(study(DOWN), records)
+    answer = summarise(study(DOWN, state=StudyState.FINISHED), records)
     assert answer.best.trial == 0
     assert any("Nothing beat yours" in each for each in answer.warnings)
 
@@ -458,6 +458,19 @@ def test_too_few_trials_and_failures_are_said(study, some, trial):
     assert any("1 trial failed: lrsearch show digits 8" in each for each in warnings)
 
 
+def test_while_a_search_goes_on_nobody_is_told_to_extend_it(study, trial):
+    records = [trial(0, value=0.9), trial(1, "adam", 1e-3, 0.8)]
+    going, ended = (
+        " ".join(summarise(study(state=state), records).warnings)
+        for state in (StudyState.OPEN, StudyState.FINISHED)
+    )
+    assert "Nothing has beaten yours yet." in going
+    assert "retests tell how much when the search has ended." in going
+    assert "extend" not in going
+    assert "Nothing beat yours" in ended
+    assert "lrsearch extend digits --trials 20" in ended
+
+
 def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
     narrow = study(asked_rates={"lion": (1e-5, 2.2e-4)})
     assert any(
@@ -470,7 +483,7 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
 def test_a_range_that_moved_is_said_once_and_the_edge_is_where_it_moved_to(
     study, trial
 ):
-    auto = study()
+    auto = study(state=StudyState.FINISHED)
     auto = replace(auto, plan=replace(auto.plan, sampler="auto"))
     inside, beyond = trial(1, "adam", 1e-3, 0.8), trial(2, "adam", 0.5, 0.9)
     [moved] = [

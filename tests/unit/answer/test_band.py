@@ -42,7 +42,7 @@ def test_the_recommendation_lies_on_the_low_side_and_says_how_far_divergence_is(
     assert answer.band.diverges_from == 6.4e-2
     assert answer.band.headroom == pytest.approx(22.6, abs=0.1)
     assert (
-        "band: rates 1.0e-3 to 8.0e-3 do as well (adam, linear; 4 trials); take 2.8e-3, on their "
+        "band: rates 1.0e-3 to 8.0e-3 do as well (4 trials of adam: linear); take 2.8e-3, on their "
         "low side; training diverges from 6.4e-2, 23 times as high."
     ) in answer_text(answer)
 

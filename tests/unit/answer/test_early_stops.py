@@ -51,7 +51,7 @@ def test_what_was_stopped_and_saved_is_counted_in_epochs(ruled, searched):
     assert stops.saved_share == pytest.approx(150 / 403)
     assert early_stops_text(stops) == (
         "10 of 21 trials, which saved 37% of the training; "
-        "no control that would have been stopped has ended yet"
+        "none that the rule would stop ran on as a control, so its mistakes are not known"
     )
 
 

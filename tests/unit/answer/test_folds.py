@@ -132,10 +132,8 @@ def test_settings_near_the_best_are_within_twice_its_level_and_at_least_two():
 
 
 def test_the_unit_of_costs_in_proportion_changes_nothing():
-    once, more = (
-        fold_noise(FACTORS),
-        fold_noise([[1000 * each for each in row] for row in FACTORS]),
-    )
+    once = fold_noise(FACTORS)
+    more = fold_noise([[1000 * each for each in row] for row in FACTORS])
     for place in range(4):
         assert more.variance(place) == pytest.approx(1e6 * once.variance(place))
         assert more.spread[place] == pytest.approx(1e6 * once.spread[place])

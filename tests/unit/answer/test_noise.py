@@ -61,6 +61,37 @@ def test_freedom_is_that_of_equal_variances_where_scales_say_what_differs():
     assert noise.freedom([1.0, 0.01]) == pytest.approx(4.0)
 
 
+GOOD = [[1.0, 1.1, 1.2], [1.05, 1.15, 1.25], [1.1, 1.2, 1.3]]
+
+
+def test_a_setting_that_is_far_behind_and_noisier_keeps_its_variance_to_itself():
+    noise, without = seed_noise([*GOOD, [20.0, 22.0, 24.0]]), seed_noise(GOOD)
+    assert noise.alone == {3}
+    assert noise.pooled == pytest.approx(without.pooled)
+    assert noise.variance(0) == pytest.approx(without.variance(0))
+    assert noise.variance(3) == pytest.approx(4.0)
+    assert noise.freedom([1, 0, 0, 0]) == pytest.approx(without.freedom([1, 0, 0]))
+    assert noise.freedom([0, 0, 0, 1]) == pytest.approx(2)
+    assert noise.freedom([1, 0, 0, 1]) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        ([0.0, 2.0, 1.3], "a noisy setting may lead"),
+        ([5.0, 5.1, 5.2], "a poor one may be as noisy as the others"),
+    ],
+)
+def test_noise_alone_and_distance_alone_leave_a_setting_in_the_pool(last, why):
+    assert not seed_noise([*GOOD, last]).alone, why
+
+
+def test_where_the_others_never_vary_the_one_that_does_stays_in_the_pool():
+    noise = seed_noise([[1.0] * 3, [1.1] * 3, [1.2] * 3, [5.0, 7.0, 9.0]])
+    assert not noise.alone
+    assert noise.pooled == pytest.approx(1.0)
+
+
 def test_a_moderated_t_calls_few_differences_that_chance_made():
     called, runs = 0, 2000
     for _ in range(runs):

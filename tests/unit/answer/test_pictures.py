@@ -101,10 +101,8 @@ def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
         for each in records
     ]
     odd = changed(study(), name=name, objective=LONG)
-    answer, curves = (
-        summarise(odd, wordy),
-        {each.id: curve_of([1e-3]) for each in wordy},
-    )
+    answer = summarise(odd, wordy)
+    curves = {each.id: curve_of([1e-3]) for each in wordy}
     for figure in (
         rates_figure(odd, wordy, answer),
         schedules_figure(odd, wordy, curves, answer),

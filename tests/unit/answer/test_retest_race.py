@@ -64,6 +64,13 @@ def test_it_ends_where_the_best_is_told_apart_from_every_other(
     assert upcoming(records) == ()
 
 
+def test_it_does_not_end_before_the_leader_has_three_seeds(searched, upcoming, retests):
+    records = [*searched, *retests(9, [0.9, 0.9001])]
+    for number in (8, 7, 6, 5, 0):
+        records += retests(number, [0.5, 0.5001])
+    assert of(upcoming(records)) == "9/2 0/2"
+
+
 def test_a_lead_that_a_single_look_would_call_goes_on(searched, upcoming, retests):
     """At 2.6 standard errors one look says apart; of many looks some are as lucky as that."""
     good = [0.5, 0.51, 0.49, 0.5, 0.505, 0.495]
@@ -89,13 +96,13 @@ def test_copies_of_one_training_and_settings_that_lost_a_seed_do_not_race(
     for number in (9, 8, 7, 6, 5, 0):
         records += [replace(each, logs=logs) for each in retests(number, [0.9, 0.9])]
     assert upcoming(records) == ()
-    lossy = [*searched, *retests(9, [0.9, 0.91]), *retests(8, [0.99, None])]
+    lossy = [*searched, *retests(9, [0.9, 0.91, 0.9]), *retests(8, [0.99, None, 0.99])]
     for number in (7, 6, 5, 0):
-        lossy += retests(number, [0.8, 0.82])
+        lossy += retests(number, [0.8, 0.82, 0.81])
     assert of(upcoming(lossy)) == "4/0", (
         "the next best takes the place of the one that diverged"
     )
-    assert upcoming([*lossy, *retests(4, [0.8, 0.82])]) == ()
+    assert upcoming([*lossy, *retests(4, [0.8, 0.82, 0.81])]) == ()
     failed = [
         replace(each, state=TrialState.FAILED, value=None)
         for number in (9, 8, 7, 6, 5, 0)

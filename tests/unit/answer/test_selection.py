@@ -21,7 +21,7 @@ def race(searched, *, finalists=3, seeds=3, rows=0.0, variance=1.0):
         yours_mean=0.0,
         yours_seeds=seeds,
         variances=np.full(m + 1, variance),
-        df=1e6,
+        df=np.full(m + 1, 1e6),
         rows=rows * np.eye(m + 1),
         per_training=np.zeros(m + 1),
     )
@@ -42,10 +42,8 @@ def test_the_best_of_three_equals_is_flattered_by_the_best_of_three_means():
 
 
 def test_rows_stay_when_seeds_change_so_that_forty_equals_are_flattered_more():
-    seeds_alone, with_rows = (
-        flattery(race([0.0] * 40)),
-        flattery(race([0.0] * 40, rows=1.0)),
-    )
+    seeds_alone = flattery(race([0.0] * 40))
+    with_rows = flattery(race([0.0] * 40, rows=1.0))
     assert seeds_alone < 0.55
     assert with_rows > 1.5
 
@@ -96,6 +94,20 @@ def test_the_same_race_gives_the_same_misses():
 def test_what_seeds_do_row_by_row_is_the_least_that_a_training_varies():
     still = replace(race([0.0] * 3, variance=0.0), per_training=np.ones(4))
     assert flattery(still) == pytest.approx(0.846 / 3**0.5, abs=0.03)
+
+
+def test_a_variance_that_is_badly_known_widens_its_own_settings_misses_alone():
+    one, df = race(np.linspace(0, 1, 4), finalists=1), np.full(5, 1e6)
+    sure, unsure = (
+        choose_anew(one),
+        choose_anew(replace(one, df=np.append(df[:4], 2.0))),
+    )
+    width = [
+        np.ptp(each.interval(each.finalists[:, 0], 0.95)) for each in (sure, unsure)
+    ]
+    assert width[0] == pytest.approx(width[1], rel=0.1)
+    width = [np.ptp(each.interval(each.yours, 0.95)) for each in (sure, unsure)]
+    assert width[1] > 1.7 * width[0], "4.30 to 1.96 by the t of two degrees of freedom"
 
 
 def test_draws_that_chose_another_kind_of_setting_count_little():

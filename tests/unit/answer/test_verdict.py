@@ -146,6 +146,25 @@ def test_a_gain_on_rows_of_which_a_few_carry_the_loss_is_undecided_and_more_rows
     assert answer.next.rows >= 450, "five times 90, where one row carries it"
 
 
+def test_where_a_few_rows_carry_a_settings_own_loss_its_interval_is_wider_and_the_page_says_so(
+    world, judged
+):
+    def made(heavy):
+        found = world(gain=0.3, own=0.05)
+        if heavy:
+            found.own[1]["validation"] = 60.0 * (np.arange(90) == 7) - 60 / 90
+        return judged(found)
+
+    usual, heavy = made(heavy=False), made(heavy=True)
+    assert not any(each.heavy_tailed for each in usual.verdict.expected.values())
+    assert [t for t, each in heavy.verdict.expected.items() if each.heavy_tailed] == [1]
+    assert "carry the loss of trial 1: what one more" in verdict_text(heavy.verdict)
+    assert "carry the loss" not in verdict_text(usual.verdict)
+    low, high = heavy.verdict.expected[1].interval
+    assert high - low > 4 * np.diff(usual.verdict.expected[1].interval)[0]
+    assert heavy.to_json()["expected"]["heavy_tailed"] is True
+
+
 def test_a_gain_that_all_rows_show_is_better_although_a_few_carry_the_loss(
     world, judged
 ):
@@ -164,6 +183,22 @@ def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(
     assert verdict.gain.interval[0] > 0
     assert verdict.decision is Decision.UNDECIDED
     assert "nothing is called better" in verdict_text(verdict)
+
+
+def test_that_a_sample_of_a_long_splits_rows_is_known_is_said(world, judged):
+    made = world(gain=0.3, own=0.1)
+    records = made.records()
+    assert "90 validation rows, the choice" in verdict_text(judged(made).verdict)
+    made.records = lambda seeds: records
+    made.scores = {
+        number: {"validation": replace(each["validation"], rows=9000)}
+        for number, each in made.scores.items()
+    }
+    answer = judged(made)
+    text = "9000 validation rows (by a fixed sample of 90), the choice"
+    assert text in verdict_text(answer.verdict)
+    validation = answer.to_json()["verdict"]["validation"]
+    assert (validation["rows"], validation["rows_kept"]) == (9000, 90)
 
 
 def test_why_there_are_no_rows_is_said(world, study):
@@ -438,10 +473,8 @@ def test_settings_are_told_apart_by_the_variances_that_the_verdict_has(world, st
     records = made.records()
     # what a seed does row by row: to trial 3 ten times as much as to others
     for each in records:
-        kept, size = (
-            made.scores[each.id]["validation"],
-            1.0 if each.parent == 3 else 0.1,
-        )
+        kept = made.scores[each.id]["validation"]
+        size = 1.0 if each.parent == 3 else 0.1
         noisy = (kept.values + size * made.centred(len(kept.values))).astype("float32")
         made.scores[each.id] = {"validation": replace(kept, values=noisy)}
     board = build_leaderboard(study(DOWN).facts, records)

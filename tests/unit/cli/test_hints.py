@@ -56,7 +56,7 @@ def hinted(text, command):
         (["resume", NAME], "attach"),
         (["extend", NAME, "--trials", "1"], "attach"),
         (["retry", NAME, "--failed"], "attach"),
-        (["best", NAME], "extend"),
+        (["best", NAME], "retest"),
     ],
 )
 def test_a_printed_command_names_the_study_as_a_shell_reads_it(run, words, command):

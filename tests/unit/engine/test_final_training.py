@@ -5,9 +5,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from engine_world import spec
 
+from lrsearch import StudyDefinition
+from lrsearch.engine import inspect_study, open_study
 from lrsearch.engine._keras_optimizer import current_rate, inner
-from lrsearch.engine.final_training import _save
+from lrsearch.engine.final_training import _check_savable, _save, train_and_save
+from lrsearch.errors import InvalidValue
+from lrsearch.values import Verdict
 
 
 @pytest.mark.parametrize(
@@ -37,6 +42,67 @@ def test_a_saved_model_goes_on_with_the_state_and_the_last_rate_of_its_optimizer
     for name, values in before.items():
         np.testing.assert_array_equal(values, state_of(loaded)[name])
     assert current_rate(inner(loaded.optimizer)) == pytest.approx(rate)
+
+
+class Own(keras.Model):
+    """Takes an argument that it does not write down, as many subclassed models do."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_a_model_that_keras_cannot_save_is_refused_before_it_is_trained(tmp_path):
+    with pytest.raises(InvalidValue) as caught:
+        _check_savable(Own(keras.layers.Dense(2)), tmp_path / "model.keras")
+    assert "get_config()" in str(caught.value)
+    assert f"--output {tmp_path / 'model.weights.h5'}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_weights_of_a_model_that_keras_cannot_save_are_written(tmp_path):
+    x = np.ones((3, 4), "float32")
+    trained, fresh = Own(keras.layers.Dense(2)), Own(keras.layers.Dense(2))
+    fresh(x)
+    expected = trained(x)
+    assert _save(trained, tmp_path / "model.weights.h5") == ""
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(fresh(x), expected)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.weights.h5"]
+
+
+def averaging():
+    layers = [keras.layers.Input((4,)), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9), "mse")
+    return model
+
+
+def ten_rows():
+    x = np.random.default_rng(0).random((10, 4), "float32")
+    return (x, x[:, :2]), (x, x[:, :2])
+
+
+def test_a_moving_average_in_the_saved_model_is_told_with_its_own_value(tmp_path):
+    definition = StudyDefinition(
+        build_model=averaging, load_data=ten_rows, objective="val_loss", epochs=1
+    )
+    facts = inspect_study(definition)
+    assert any("SwapEMAWeights" in each for each in facts.notes)
+    outcome, problem = train_and_save(
+        open_study(definition, facts=facts),
+        spec(yours=True),
+        tmp_path / "model.keras",
+        watch=lambda _progress: Verdict.KEEP,
+    )
+    (x, y), _ = ten_rows()
+    kept = keras.saving.load_model(tmp_path / "model.keras").evaluate(x, y, verbose=0)
+    assert problem == ""
+    assert f"val_loss is {kept:.4g} there" in outcome.notes[-1]
+    assert outcome.value != pytest.approx(kept)
 
 
 def state_of(model):

@@ -54,11 +54,9 @@ def test_signals_to_workers_are_not_taken_for_failed_starts_but_cannot_go_on_for
 
 
 def test_the_error_comes_first_in_its_last_words(state):
-    state.reason, state.tail, state.ending = (
-        "KeyError: 'x'",
-        "I0000 no GPU",
-        "exit code 1",
-    )
+    state.reason = "KeyError: 'x'"
+    state.tail = "I0000 no GPU"
+    state.ending = "exit code 1"
     assert state.last_words.splitlines() == [
         "failed: KeyError: 'x'",
         "The last that it printed:",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.budget import FULL_RUNS
-from lrsearch.sampling import Seen, pruning_rule
+from lrsearch.sampling import RunAtRung, pruning_rule
 from lrsearch.sampling.learned_stopping import (
     ONE_CONTROL_IN,
     is_control,
@@ -19,12 +19,12 @@ UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
 def ran(value, final):
     """A full run; `final` is None where it diverged or has no value."""
-    return Seen(value=value, ended=True, final=final)
+    return RunAtRung(value=value, ended=True, final=final)
 
 
 def going(value):
     """A trial that still runs, was stopped or failed."""
-    return Seen(value=value)
+    return RunAtRung(value=value)
 
 
 def stopped(value, others, direction=DOWN):

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from lrsearch.sampling import make_sampler
 from lrsearch.sampling.history import History
-from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, scores_of
+from lrsearch.sampling.outcomes import FLAT, Outcome, SeenTrial, scores_of
 from lrsearch.sampling.space_view import SpaceView
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
@@ -268,7 +268,7 @@ def test_the_model_is_less_sure_of_a_stopped_trial_than_of_one_that_ended():
     row = view.encoder.encode([SPACE.params_of(place)])
     deviations = []
     for last in (ended, stopped):
-        history = History(view, [Seen.of(each) for each in (*others, last)], DOWN)
+        history = History(view, [SeenTrial.of(each) for each in (*others, last)], DOWN)
         deviations.append(float(history.process.predict(row)[1][0]))
     assert deviations[0] * 1.3 < deviations[1]
 

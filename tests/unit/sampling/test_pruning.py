@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.sampling import PRUNERS, Seen, pruning_rule
+from lrsearch.sampling import PRUNERS, RunAtRung, pruning_rule
 from lrsearch.values import Direction, Verdict
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
@@ -13,7 +13,7 @@ UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
 
 def seen(values):
     """Trials that reached the rung and still run, the asked one among them."""
-    return [Seen(value=each) for each in values]
+    return [RunAtRung(value=each) for each in values]
 
 
 def rule(name, epochs=27, direction=DOWN):

@@ -29,11 +29,9 @@ def test_a_single_try_that_hangs_is_left_and_the_next_ones_are_refused_at_once(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("lrsearch.storage.database.TRY_SECONDS", 0.01)
-    database, go, done = (
-        Database(f"sqlite:///{tmp_path}/some.db"),
-        threading.Event(),
-        [],
-    )
+    database = Database(f"sqlite:///{tmp_path}/some.db")
+    go = threading.Event()
+    done = []
     with pytest.raises(StorageUnavailable, match="within"):
         database.try_write(lambda tx: go.wait() and done.append(1))
     with pytest.raises(StorageUnavailable, match="a moment ago"):
