@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,12 @@ import lrsearch
 from lrsearch.worker._keras_extras import defer_extras
 
 defer_extras()  # as workers do; every process of the suite imports Keras
+# As in a worker, whose slot has a core: OpenBLAS' threads wait for each other by
+# computing, which takes 10 CPU seconds instead of 4 for the tests of the sampler alone.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# pytest rewrites the assertions of 200 files: 2.5 CPU seconds in each process of the
+# suite, where PYTHONDONTWRITEBYTECODE does not let it keep them for the next run.
+sys.dont_write_bytecode = False
 _KINDS = {"postgresql": PostgreSQL, "mariadb": MariaDB}
 _count = itertools.count()
 
@@ -121,10 +128,11 @@ def pytest_collection():
 # compute. xdist keeps this order only under --no-loadscope-reorder: else files of most
 # tests come first.
 _LONGEST = (
-    "test_slurm.py", "test_equality.py", "test_vectorized_engine.py", "test_ray.py", "test_situations.py", "test_graph_engine.py",
-    "test_ledger.py", "test_strangers.py", "test_engines.py", "test_cli.py", "test_background.py", "test_compose.py", "test_within_epochs.py",
-    "test_callbacks_of_trials.py", "test_exported_optimizers.py", "test_situations_of_callbacks.py", "test_graph_streams.py",
-    "test_trackers.py", "test_stops.py", "test_workers.py", "test_bill.py", "test_bad_input.py", "test_drills.py", "test_strategies.py",
+    "test_slurm.py", "test_equality.py", "test_vectorized_engine.py", "test_ray.py", "test_ledger.py", "test_row_scores.py",
+    "test_within_epochs.py", "test_cli.py", "test_graph_engine.py", "test_strangers.py", "test_situations.py", "test_engines.py",
+    "test_background.py", "test_compose.py", "test_graph_streams.py", "test_callbacks_of_trials.py", "test_situations_of_callbacks.py",
+    "test_exported_optimizers.py", "test_trackers.py", "test_stops.py", "test_workers.py", "test_bill.py", "test_bad_input.py",
+    "test_drills.py", "test_strategies.py",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import keras
@@ -17,6 +17,8 @@ from keras.src.trainers.trainer import Trainer
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine.types import Batch, Metric, Model, Optimizer, Structure, Tensor
 from lrsearch.values import Direction
+
+_STEP_METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 # -- its class -------------------------------------------------------------------------
 
@@ -147,6 +149,20 @@ def build_fully(model: Model, batch: Batch) -> None:
         build_layers(model, batch)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+
+
+def build_for_fit(model: Model, batch: Batch) -> None:
+    """Make every variable of Keras' own training step, which `fit` then traces once.
+
+    A step that makes variables itself is traced twice: TensorFlow finds them first.
+    Steps of the user's own and layers that are not built yet are left to `fit`. So are
+    errors: where they are real, `fit` tells them from the user's own code.
+    """
+    own = any(has_own(model, each) for each in _STEP_METHODS)
+    if own or model.run_eagerly or strategy_of(model) or not is_built(model):
+        return
+    with suppress(Exception):
+        model._symbolic_build(data_batch=batch)
 
 
 # -- its steps and logs ----------------------------------------------------------------

@@ -15,6 +15,7 @@ from lrsearch.engine._keras_model import compile_again
 from lrsearch.engine._keras_optimizer import (
     averaged_weights,
     current_rate,
+    decay_exclusions,
     holds_moving_average,
     inner,
     scale_loss_like,
@@ -45,6 +46,8 @@ def train_and_save(
     def keep(training: KerasTraining) -> None:
         _as_judged(training)
         notes.extend(_judge_moving_average(training))
+        if not path.name.endswith(WEIGHTS_FILE):
+            notes.extend(_tell_lost_exclusions(training.model))
         problems.append(_save(training.model, path))
 
     engine = FitEngine(loaded, keep=keep)
@@ -80,6 +83,17 @@ def _judge_moving_average(training: KerasTraining) -> Iterator[str]:
         yield (
             f"the model holds the optimizer's moving average, and {objective} is {value:.4g} "
             "there; the value above is that of the last epoch, before the average was put in"
+        )
+
+
+def _tell_lost_exclusions(model: Model) -> Iterator[str]:
+    """Say what Keras does not write into the file: which variables do not decay."""
+    optimizer = inner(model.optimizer)
+    excluded = decay_exclusions(optimizer, model.trainable_variables)
+    if excluded and optimizer.weight_decay:
+        yield (
+            "Keras does not save which variables are excluded from the weight decay: before "
+            "you train on from the file, call exclude_from_weight_decay on its optimizer again"
         )
 
 

@@ -11,7 +11,11 @@ from functools import partial
 from typing import final
 
 from lrsearch.engine._keras_data import intercept_epoch_iterator
-from lrsearch.engine._keras_model import build_fully, set_last_logs
+from lrsearch.engine._keras_model import (
+    build_for_fit,
+    build_fully,
+    set_last_logs,
+)
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
 from lrsearch.engine.attempt_start import (
@@ -85,7 +89,10 @@ def _train(training: KerasTraining) -> None:
     training.rows.open()
     training.begin(_compiled_model(training))
     try:
-        callbacks = training.callbacks(keep_callbacks(loaded, training.attempt))
+        users = keep_callbacks(loaded, training.attempt)
+        if not users:
+            _build(training)
+        callbacks = training.callbacks(users)
         calls_begin(loaded, training.spec)
         _fit(training, callbacks)
     finally:
@@ -112,6 +119,17 @@ def _compiled_model(training: KerasTraining) -> Model:
             model.steps_per_execution = 1
             set_last_logs(model, resume.meta["logs"])
     return model
+
+
+def _build(training: KerasTraining) -> None:
+    """Make the variables of the training step, so that `fit` traces the step once.
+
+    Left to `fit` for a dataset, whose first batch would begin the dataset once more,
+    and beside callbacks, which may choose what is trained before the first step.
+    """
+    split, setting = training.data.train, training.spec.setting
+    if isinstance(split, Arrays):
+        build_for_fit(training.model, sample_batch(split, setting.batch_size))
 
 
 def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:

@@ -182,11 +182,11 @@ def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(
 def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_it(
     engine,
 ):
-    whole = World(spec(), keep=True)
+    whole = World(spec(optimizer="adam"), keep=True)
     [alone] = whole.run(engine)
     snapshots = {each.epoch: each for each in whole.snapshots}
     assert {1, 2, 3} <= set(snapshots)
-    resumed = World(spec(attempt=2, resume=snapshots[2]))
+    resumed = World(spec(optimizer="adam", attempt=2, resume=snapshots[2]))
     [again] = resumed.run(engine)
     assert [each.epoch for each in resumed.ends] == [3, 4]
     assert again.value == alone.value, "bitwise"
@@ -392,6 +392,28 @@ def test_mixed_precision_keeps_its_loss_scaling():
         create_engine("fit", open_study(definition(build_model=mine)))
     )
     assert outcome.status is Status.COMPLETE
+
+
+def test_fit_traces_the_training_step_once():
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, x, training=False):
+            traced.append(training)
+            return x
+
+    def build_model():
+        made = keras.Sequential(
+            [keras.layers.Input((5,)), Traced(), keras.layers.Dense(1)]
+        )
+        made.compile("adam", "mse", metrics=["mae"])
+        return made
+
+    engine = create_engine("fit", open_study(definition(build_model=build_model)))
+    traced.clear()
+    [outcome] = World(spec()).run(engine)
+    assert outcome.status is Status.COMPLETE
+    assert traced.count(True) == 1
 
 
 def test_memory_of_trials_does_not_add_up(fit):

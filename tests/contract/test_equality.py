@@ -81,13 +81,14 @@ SHORT = {("cnn", "adam", "vectorized"), ("pretrained", "momentum", "vectorized")
 # `graph` calls Keras' optimizers whole, so one of Keras and one of ours say it; rows
 # take each apart
 SHORT_GRAPH = {"adam", "schedule_free_adamw"}
-# What is never a row, since it looks at whole matrices.
-MATRIX_WISE = [("mlp", name, "plain") for name in ("muon", "adafactor", "lamb")]
+# What is never a row, since it looks at whole matrices: one of three in every run, as
+# of what `graph` calls whole above.
+MATRIX_WISE = ("mlp", "muon", "plain")
 QUICK = {
     "float64": {
         *((each, "vectorized") for each in MLP),
         *((each, "graph") for each in MLP if each[1] in SHORT_GRAPH),
-        *((each, "graph") for each in MATRIX_WISE),
+        (MATRIX_WISE, "graph"),
         *(
             (each, engine)
             for each in OTHER
@@ -146,9 +147,9 @@ def reference_of(engine, cell):
 
 def by(engine, cell):
     """The cell by the engine: the quick ones of rows beside those of other optimizers,
-    which are traced together; that of one update in float64 alone.
+    which are traced together; those in float32 and of one update alone.
     """
-    if cell.floatx == "float64" and cell.updates == 1:
+    if cell.floatx == "float32" or cell.updates == 1:
         return trained(engine, cell)
     beside = [
         replace(cell, optimizer=name)

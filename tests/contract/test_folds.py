@@ -33,7 +33,8 @@ def expected():
 @pytest.mark.parametrize("name", TRAINING_ENGINES)
 def test_every_engine_trains_the_fold_of_the_training(name, expected):
     engine = create_engine(name, open_study(definition(load_data=folded, folds=FOLDS)))
-    order = (1, 0, 2, 0, 1)
+    # `fit` keeps nothing from trial to trial
+    order = (1, 0, 2) if name == "fit" else (1, 0, 2, 0, 1)
     outcomes = World(
         *(
             spec(place, fold=fold, test_split=True)

@@ -3,7 +3,6 @@ fencing, curves, retests, Optuna's rows.
 """
 
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -546,27 +545,16 @@ def test_an_unknown_study_is_named_with_the_nearest(ledger):
 
 
 OPENERS = """
-import sys
 from lrsearch.storage import open_ledger
 from ledger_tools import plan
-ledger = open_ledger(sys.argv[1], create=True)
+ledger = open_ledger({url!r}, create=True)
 print(ledger.create_study(plan(trials=3)).id)
 """
 
 
-def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
-    command = [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path[:0] = {sys.path!r}\n{OPENERS}",
-        url,
-    ]
-    started = [
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+def test_schema_and_study_can_be_made_by_many_processes_at_once(url, fork_server):
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [fork_server.popen(OPENERS.format(url=url), **streams) for _ in range(4)]
     ended = [each.communicate(timeout=120) for each in started]
     assert [each.returncode for each in started] == [0] * 4, ended
     assert len({out for out, _ in ended}) == 1

@@ -174,7 +174,7 @@ def test_engines_tell_the_same_rows_whose_mean_is_the_value(name):
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_no_mean_over_rows_has_none_and_says_why(name):
     kind, reason = OTHERS[name]
-    (outcome,) = trained("graph", kind)
+    (outcome,) = trained("graph", kind, spec(optimizer="sgd"))
     assert outcome.status is Status.COMPLETE
     assert outcome.row_scores == ()
     assert [each for each in outcome.notes if each.startswith(NO_ROW_SCORES)] == [
@@ -209,14 +209,12 @@ def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
 @rows_first
 def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
-    study = open_study(FIRST_IS_BEST.definition(**asked))
+    made = create_engine(engine, open_study(FIRST_IS_BEST.definition(**asked)))
     whole = World(spec(test_split=True), keep=True)
-    (expected,) = whole.run(create_engine(engine, study))
+    (expected,) = whole.run(made)
     late = [each for each in whole.snapshots if each.epoch > expected.best_epoch]
     assert late, "a checkpoint after the best epoch"
-    (outcome,) = trained(
-        engine, FIRST_IS_BEST, spec(test_split=True, resume=late[-1]), **asked
-    )
+    (outcome,) = World(spec(test_split=True, resume=late[-1])).run(made)
     assert outcome.best_epoch == expected.best_epoch
     for one, other in zip(outcome.row_scores, expected.row_scores, strict=True):
         assert (one.split, one.digest, one.rows) == (
@@ -230,14 +228,11 @@ def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
 def test_a_checkpoint_of_an_earlier_version_leaves_a_note():
     asked = {"objective_epoch": "best", "epochs": 4}
     whole = World(spec(), keep=True)
-    (expected,) = whole.run(
-        create_engine("graph", open_study(FIRST_IS_BEST.definition(**asked)))
-    )
+    made = create_engine("graph", open_study(FIRST_IS_BEST.definition(**asked)))
+    (expected,) = whole.run(made)
     old = next(each for each in whole.snapshots if each.epoch > expected.best_epoch)
     meta = {name: value for name, value in old.meta.items() if name != "rows"}
-    (outcome,) = trained(
-        "graph", FIRST_IS_BEST, spec(resume=replace(old, meta=meta)), **asked
-    )
+    (outcome,) = World(spec(resume=replace(old, meta=meta))).run(made)
     assert outcome.row_scores == ()
     assert any(each.startswith(NO_ROW_SCORES) for each in outcome.notes)
 

@@ -16,7 +16,7 @@ from lrsearch.trackers import Place
 from lrsearch.trackers.sending import Sender
 from lrsearch.values import CurvePoint, Status, StudyState
 
-TRIALS = 14  # MLflow and W&B take a third of a second for each
+TRIALS = 4  # MLflow and W&B take a third of a second for each
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def stored(tmp_path_factory):
         for number in range(TRIALS):
             claimed = claim(ledger, study, worker)
             points = [point(number, epoch) for epoch in (1, 2, 3)]
-            ended = {"status": Status.DIVERGED, "value": None} if number == 7 else {}
+            ended = {"status": Status.DIVERGED, "value": None} if number == 1 else {}
             finish(
                 ledger, claimed, points=points, **({"value": value_of(number)} | ended)
             )
@@ -110,11 +110,11 @@ def test_mlflow_reads_every_run_with_setting_state_and_value(stored, tmp_path):
         assert run.metrics.get("value") == (
             value_of(each.number) if each.has_value else None
         )
-    history = client.get_metric_history(runs["12"].info.run_id, "loss")
+    history = client.get_metric_history(runs["3"].info.run_id, "loss")
     assert [(each.step, each.value) for each in history] == [
-        (1, 12.125),
-        (2, 12.25),
-        (3, 12.375),
+        (1, 3.125),
+        (2, 3.25),
+        (3, 3.375),
     ]
 
 
@@ -128,9 +128,9 @@ def test_wandbs_offline_files_hold_every_run_with_its_values(stored, tmp_path):
         for config, rows in map(scan, runs_in(tmp_path))
     }
     assert set(found) == {str(each.number) for each in trials}
-    config, rows = found["12"]
-    assert config["learning_rate"] == trials[12].setting.learning_rate
-    assert [row["loss"] for row in rows] == [12.125, 12.25, 12.375]
+    config, rows = found["3"]
+    assert config["learning_rate"] == trials[3].setting.learning_rate
+    assert [row["loss"] for row in rows] == [3.125, 3.25, 3.375]
     assert rows[0]["learning_rate"] == 0.1
 
 

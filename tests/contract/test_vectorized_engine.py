@@ -13,6 +13,7 @@ from engine_world import (
     all_at_once,
     data,
     definition,
+    even_data,
     model,
     normed,
     spec,
@@ -130,7 +131,7 @@ def test_several_inputs_and_outputs_and_sample_weights_are_rows_too():
         return made
 
     def pairs():
-        (x, y), _, _ = data()
+        (x, y), _, _ = even_data()
         weight = np.linspace(0.5, 2.0, len(x)).astype("float32")
         split = ({"left": x, "right": x[:, ::-1].copy()}, [y, -y], [weight, weight])
         return split, split
@@ -194,7 +195,7 @@ def test_a_model_that_its_data_has_to_build_is_a_row_too():
 
 def test_a_retest_on_a_dataset_is_trained_alone():
     def load():
-        train, validation, test = data()
+        train, validation, test = even_data()
         return train, validation, tf.data.Dataset.from_tensor_slices(test).batch(BATCH)
 
     specs = [plain(1), plain(2, seed=3, test_split=True)]

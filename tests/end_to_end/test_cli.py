@@ -45,13 +45,13 @@ definition = StudyDefinition(
 """
 
 
-def environment(**more):
+def environment():
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LRSEARCH", "PYTEST"))
     }
-    return kept | {"CUDA_VISIBLE_DEVICES": "-1"} | more
+    return kept | {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,17 +59,12 @@ def _forking(keras_fork_server):
     lrsearch.server = keras_fork_server
 
 
-def lrsearch(folder, *arguments, code=0, typed=False, **more):
-    """Run the command, forked with its workers; as it is typed where that is asked for."""
-    words = list(map(str, arguments))
-    where = {"cwd": folder, "env": environment(**more), "timeout": 180}
-    if typed:
-        command = [sys.executable, "-m", "lrsearch", *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, **where
-        )
-    else:
-        done = lrsearch.server.run(*words, **where)
+def lrsearch(folder, *arguments, code=0):
+    """Run the command, forked with its workers; as it is typed, test_stops.py and
+    test_bad_input.py run it.
+    """
+    where = {"cwd": folder, "env": environment(), "timeout": 180}
+    done = lrsearch.server.run(*map(str, arguments), **where)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -111,7 +106,6 @@ def searched(tmp_path_factory):
         "graph",
         "--log-file",
         "log.jsonl",
-        typed=True,
     )
     return folder, done
 
@@ -246,13 +240,15 @@ def test_attach_trains_what_was_added_from_elsewhere_where_the_same_code_is(sear
     assert (status["budget"], status["done"], status["state"]) == (6, 6, "finished")
 
 
-def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
+def reference_in(folder):
+    """The number of the first optimizer's reference trial."""
+    trials = told(folder, "trials", "toy")
+    return next(each["trial"] for each in trials if each["origin"] == "reference")
+
+
+def test_exports_are_python_that_runs_and_json(searched):
     folder, _ = searched
-    trial = next(
-        each["trial"]
-        for each in told(folder, "trials", "toy")
-        if each["origin"] == "reference"
-    )
+    trial = reference_in(folder)
     looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
     assert (
@@ -264,27 +260,6 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     assert module["make_optimizer"]().get_config() | {
         "name": ""
     } == keras.optimizers.Adam().get_config() | {"name": ""}, "yours too"
-    looked(
-        folder,
-        "export",
-        "toy",
-        "--trial",
-        trial,
-        "--format",
-        "keras",
-        "-o",
-        "model.keras",
-    )
-    load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", load],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(),
-    )
-    assert done.stdout.strip() == "Schedule"
 
 
 def test_pictures_are_written(searched):
@@ -497,7 +472,7 @@ def test_trials_are_printed_as_csv_with_a_column_for_each_knob(searched):
     looked(folder, "trials", "toy", "--format", "csv", "--json", code=2)
 
 
-def test_the_answer_is_trained_once_more_and_keras_alone_loads_it_with_the_value_it_was_said_to_have(
+def test_keras_alone_loads_the_answer_trained_once_more_with_its_value_and_an_exported_model_with_our_schedule(
     searched, tmp_path
 ):
     folder, _ = searched
@@ -508,18 +483,25 @@ def test_the_answer_is_trained_once_more_and_keras_alone_loads_it_with_the_value
     assert found["inside"] == (low <= found["value"] <= high)
     assert found["loads_safely"]
     assert [each.name for each in tmp_path.iterdir()] == ["toy.keras"]
+    exported = ["--trial", reference_in(folder), "--format", "keras"]
+    looked(folder, "export", "toy", *exported, "-o", "model.keras")
     code = (
         "import sys, runpy, keras\n"
         "model = keras.saving.load_model(sys.argv[1], safe_mode=True)\n"
         "assert 'lrsearch' not in sys.modules\n"
         "x, y = runpy.run_path('toy.py')['load_data']()[1]\n"
         "print(model.evaluate(x, y, verbose=0, return_dict=True)['accuracy'])\n"
+        "import lrsearch.keras\n"
+        "exported = keras.saving.load_model('model.keras')\n"
+        "print(type(exported.optimizer._learning_rate).__name__)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "toy.keras"], cwd=folder, env=environment(),
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-W", "ignore", "-c", code, tmp_path / "toy.keras"], cwd=folder,
+        env=environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert float(done.stdout.split()[-1]) == pytest.approx(found["value"], abs=1e-6)
+    *_, value, schedule = done.stdout.split()
+    assert float(value) == pytest.approx(found["value"], abs=1e-6)
+    assert schedule == "Schedule"
 
 
 def test_an_exported_file_is_trained_elsewhere_without_the_database(searched, tmp_path):

@@ -29,6 +29,8 @@ layers = keras.layers
 SPACE = SearchSpace(
     optimizers=["momentum"], schedules=["linear"], learning_rate=(1e-4, 1e-2)
 )
+# No model of the two trials is asked: other tests hold what it proposes.
+SEARCHED = {"retest": 0, "quiet": True, "sampler": "random"}
 
 
 def points(count=60, width=4, seed=0):
@@ -45,7 +47,7 @@ def search(tmp_path, monkeypatch, build_model, load_data, *, engine="graph", **f
     definition = StudyDefinition(
         build_model=build_model, load_data=load_data, **(known | fields)
     )
-    return lrsearch.search(definition, trials=2, retest=0, quiet=True, engine=engine)
+    return lrsearch.search(definition, **SEARCHED, trials=2, engine=engine)
 
 
 def assert_all_trained(result, count=2):
@@ -267,6 +269,7 @@ def test_sample_and_class_weights_a_lambda_loss_and_searched_parameters(run):
     assert 0.0 <= result.records[-1].setting.extra["dropout"] <= 0.5
 
 
+@pytest.mark.slow_matrix  # every engine has them in tests/contract
 def test_class_weights(run):
     run(
         lambda: dense(optimizer="adam", loss="binary_crossentropy"),
@@ -391,7 +394,6 @@ def test_search_gives_a_result_that_a_notebook_can_show(run, tmp_path):
     result = run(
         lambda: dense(optimizer="adam", loss="mse", metrics=["mae"]),
         lambda: (points(), points(seed=1)),
-        engine="auto",
     )
     assert list(result.trials["optimizer"]) == ["adam", "momentum"]
     assert result.trials.index.tolist() == [0, 1]
@@ -420,7 +422,7 @@ def test_searching_again_goes_on_where_it_stood(tmp_path, monkeypatch):
         batch_size=16,
         space=SPACE,
     )
-    second = lrsearch.search(definition, trials=3, retest=0, quiet=True, engine="graph")
+    second = lrsearch.search(definition, **SEARCHED, trials=3, engine="graph")
     assert len(second.records) == 3
     assert [each.value for each in second.records[:2]] == [
         each.value for each in first.records

@@ -24,6 +24,15 @@ def data():
     return (x, y), (x[:11], y[:11]), (x[5:19], y[5:19])
 
 
+def even_data():
+    """The same study without a shorter last batch, which `vectorized` traces apart, in
+    training and in validation; test_equality.py holds the shorter ones of every cell.
+    """
+    x, y = data()[0]
+    x, y = (np.concatenate([each, each[: BATCH - EXAMPLES % BATCH]]) for each in (x, y))
+    return (x, y), (x[:16], y[:16]), (x[5:21], y[5:21])
+
+
 def model(*, norm=False):
     """Small, since every test traces it anew: batch normalisation doubles that, and is
     for those who look at its state.
@@ -58,11 +67,12 @@ def definition(**changes):
         "epochs": EPOCHS,
         "batch_size": BATCH,
     }
-    known |= {"build_model": model, "load_data": data}
+    known |= {"build_model": model, "load_data": even_data}
     return StudyDefinition(**(known | changes))
 
 
-def spec(trial_id=1, *, rate=1e-2, optimizer="adam", schedule="linear", **changes):
+def spec(trial_id=1, *, rate=1e-2, optimizer="momentum", schedule="linear", **changes):
+    """By momentum: it has slots to keep, and is traced in a third of Adam's operations."""
     shape = {"warmup": 0.2, "final": 0.1} if schedule == "linear" else {"warmup": 0.0}
     chosen = Setting(
         optimizer=optimizer,

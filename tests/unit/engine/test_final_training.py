@@ -10,7 +10,12 @@ from engine_world import spec
 from lrsearch import StudyDefinition
 from lrsearch.engine import inspect_study, open_study
 from lrsearch.engine._keras_optimizer import current_rate, inner
-from lrsearch.engine.final_training import _check_savable, _save, train_and_save
+from lrsearch.engine.final_training import (
+    _check_savable,
+    _save,
+    _tell_lost_exclusions,
+    train_and_save,
+)
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Verdict
 
@@ -113,3 +118,13 @@ def state_of(model):
     ]
     momenta = np.concatenate([each.numpy().ravel() for each in kept])
     return {"steps": optimizer.iterations.numpy(), "momenta": momenta}
+
+
+def test_what_a_file_forgets_of_the_weight_decay_is_said():
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.AdamW(1e-3)
+    model.compile(optimizer, "mse")
+    assert not [*_tell_lost_exclusions(model)]
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    [note] = _tell_lost_exclusions(model)
+    assert "call exclude_from_weight_decay" in note
