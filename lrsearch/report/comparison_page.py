@@ -19,7 +19,9 @@ def comparison_text(one: Comparison, *, width: int | None = None) -> str:
     if not one.arms:
         return f"{one.study}: no {one.by} has a trial that counts yet."
     lines = [_head(one), "", *table(_columns(one), width), ""]
-    lines += [_sentence(one, each) for each in _shown(one)]
+    shown = [_sentence(one, each) for each in _shown(one)]
+    pairs = count_text(len(one.contrasts), "pair")
+    lines += [*shown, _JUDGED.format(pairs=pairs)] if shown else []
     lines += [
         f"{arm.name}: {arm.at_edge}, so that it gets no verdict."
         for arm in _barred(one)
@@ -28,6 +30,12 @@ def comparison_text(one: Comparison, *, width: int | None = None) -> str:
         lines.append(f"Without a trial that counts: {', '.join(one.untried)}.")
     lines += ["", *_tuned(one)]
     return "\n".join(lines)
+
+
+_JUDGED = (
+    "A permutation test judges; its p is corrected for {pairs}. The intervals do not judge: with "
+    "few trials a bootstrap's is too narrow."
+)
 
 
 def _head(one: Comparison) -> str:

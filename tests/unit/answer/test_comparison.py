@@ -160,6 +160,8 @@ def test_a_verdict_takes_equal_quasi_random_trials(compared):
     assert descriptive.contrasts[0].better is None
     assert "Descriptive" in comparison_text(descriptive)
     assert "adam is better than sgd after 4 trials" in comparison_text(compared())
+    assert "A permutation test" not in comparison_text(descriptive)
+    assert "its p is corrected for 1 pair." in comparison_text(compared())
 
 
 def test_an_objective_that_falls_turns_everything_round(compared):
