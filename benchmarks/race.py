@@ -23,10 +23,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from contest.processes import RunFailed
+from racing.arguments import make_parser, parse, read_records
 from racing.contenders import CONTENDERS, Pick, Search, losses_of
 from racing.results import Record, report
 from racing.tasks import TASKS
@@ -69,12 +69,6 @@ def schedule(given: argparse.Namespace) -> Iterator[Race]:
                 )
 
 
-def read_records(file: Path) -> list[Record]:
-    """The finished studies; a last line that was cut off is none."""
-    lines = file.read_text().split("\n")[:-1] if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def run_one(race: Race) -> Record:
     """Search, then judge. Raises RunFailed and what a result that cannot be read raises."""
     found = CONTENDERS[race.contender](race)
@@ -115,34 +109,12 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = make_parser(
+        __doc__, seeds=5, judge=3, contenders=",".join(CONTENDERS), file="race.jsonl"
     )
-    parser.add_argument(
-        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all"
-    )
-    parser.add_argument("--peers-python", required=True, metavar="PATH")
-    parser.add_argument(
-        "--runs", type=int, default=12, help="full trainings that a search pays"
-    )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--judge", type=int, default=3, help="fresh seeds that a pick is trained on"
-    )
-    parser.add_argument("--contenders", default=",".join(CONTENDERS))
-    parser.add_argument(
-        "--timeout", type=float, default=3600.0, help="seconds of one command"
-    )
-    parser.add_argument(
-        "--stop-after", type=float, default=float("inf"), metavar="SECONDS"
-    )
-    parser.add_argument("--file", type=Path, default=Path("race.jsonl"))
-    given = parser.parse_args()
-    given.contenders = given.contenders.split(",")
-    for each, known in ((given.contenders, CONTENDERS), (given.tasks, TASKS)):
-        if unknown := sorted(set(each) - set(known)):
-            parser.error(f"{unknown[0]} is none of {', '.join(known)}")
-    return given
+    add = parser.add_argument
+    add("--runs", type=int, default=12, help="full trainings that a search pays")
+    return parse(parser)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from contest.processes import RunFailed
-from race import read_records
+from racing.arguments import make_parser, parse, read_records
 from racing.contenders import CONTENDERS, Search, losses_of
 from racing.target_table import OURS, report
 from racing.targets import Record, courses, judged, to_judge
@@ -196,38 +196,16 @@ def chosen(records: list[Record], given: argparse.Namespace) -> list[Record]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    shown = "lrsearch,optuna,raytune,kerastuner,yours"
+    parser = make_parser(
+        __doc__, seeds=3, judge=4, contenders=shown, file="target.jsonl"
     )
-    names = ", ".join(TASKS)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {names}; all")
-    parser.add_argument("--peers-python", required=True, metavar="PATH")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--limit", type=int, default=36, help="full runs that a peer pays"
-    )
-    parser.add_argument(
-        "--budgets", default="4,8,12,24,36", help="full runs of each study of lrsearch"
-    )
-    parser.add_argument(
-        "--judge", type=int, default=4, help="fresh seeds that a pick is trained on"
-    )
-    parser.add_argument(
-        "--contenders", default="lrsearch,optuna,raytune,kerastuner,yours"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=3600.0, help="seconds of one command"
-    )
-    parser.add_argument(
-        "--stop-after", type=float, default=float("inf"), metavar="SECONDS"
-    )
-    parser.add_argument("--file", type=Path, default=Path("target.jsonl"))
-    given = parser.parse_args()
-    given.contenders, given.seeds = given.contenders.split(","), range(given.seeds)
+    add = parser.add_argument
+    add("--limit", type=int, default=36, help="full runs that a peer pays")
+    add("--budgets", default="4,8,12,24,36", help="full runs of each study of lrsearch")
+    given = parse(parser)
+    given.seeds = range(given.seeds)
     given.budgets = [int(each) for each in given.budgets.split(",")]
-    for each, known in ((given.contenders, CONTENDERS), (given.tasks, TASKS)):
-        if unknown := sorted(set(each) - set(known)):
-            parser.error(f"{unknown[0]} is none of {', '.join(known)}")
     return given
 
 

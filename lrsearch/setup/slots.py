@@ -170,16 +170,19 @@ def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> S
     sharing = {
         gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus
     }
-    options = {
-        name: getattr(asked, name) for name in ("workers", "per_device", "threads")
-    }
-    words = [
+    words = _words_of(asked, "workers", "per_device", "threads")
+    slots = (_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
+    return SlotPlan(slots=tuple(slots), reason=", ".join(words) or "one per GPU")
+
+
+def _words_of(asked: MachineOptions, *names: str) -> list[str]:
+    """The options of these names that were given, as on the command line."""
+    options = {name: getattr(asked, name) for name in names}
+    return [
         f"--{name.replace('_', '-')} {value}"
         for name, value in options.items()
         if value
     ]
-    slots = (_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
-    return SlotPlan(slots=tuple(slots), reason=", ".join(words) or "one per GPU")
 
 
 def _group_plan(
@@ -191,14 +194,7 @@ def _group_plan(
     _check_groups(gpus, groups, asked)
     groups = groups[: asked.workers or None]
     threads = asked.threads or max(1, machine.cores // len(groups))
-    options = {
-        name: getattr(asked, name) for name in ("gpus_per_trial", "workers", "threads")
-    }
-    words = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in options.items()
-        if value
-    ]
+    words = _words_of(asked, "gpus_per_trial", "workers", "threads")
     if left := [f"gpu:{gpu.index}" for gpu in gpus[len(groups) * each :]]:
         words.append(f"{', '.join(left)} left over")
     slots = (_group_slot(group, threads) for group in groups)

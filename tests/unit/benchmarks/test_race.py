@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
-from race import read_records, schedule
+from race import schedule
+from racing.arguments import read_records
 from racing.points import OPTIMIZERS, OUR_RATES, SCHEDULES, Point, multipliers
 from racing.results import report
 
