@@ -217,11 +217,11 @@ def _changed(evidence: Evidence) -> Iterator[str]:
 def _few(evidence: Evidence) -> Iterator[str]:
     complete = sum(each.complete for each in evidence.search)
     if 0 < complete < FEW:
-        few = (
-            f"Only {count_text(complete, 'trial')} ran to the end: a first impression."
+        said = (
+            f"Only {count_text(complete, 'trial')} ran to the end: a first impression"
         )
         more = evidence.way("extend", more=20, total=20 + len(evidence.search))
-        yield few if evidence.goes_on else f"{few} {more}."
+        yield f"{said}." if evidence.goes_on else f"{said}. {more}."
 
 
 def _edge(evidence: Evidence) -> Iterator[str]:

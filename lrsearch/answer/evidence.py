@@ -38,12 +38,10 @@ class Evidence:
 
     @property
     def goes_on(self) -> bool:
-        """Whether trials of the search are still to come by themselves."""
-        begun, asked = len(self.search), self.study.trials
-        to_come = (
-            asked is None or begun < asked or not all(e.ended for e in self.search)
-        )
-        return self.study.state is StudyState.OPEN and to_come
+        """Whether the study is open and trials of its search are to come."""
+        left = self.study.trials is None or len(self.search) < self.study.trials
+        all_ended = all(each.ended for each in self.search)
+        return self.study.state is StudyState.OPEN and (left or not all_ended)
 
     @property
     def search(self) -> list[TrialRecord]:

@@ -97,7 +97,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
             timings |= _row_seconds(rows, timings["graph"].best, row_bytes)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials report it better
         end_fork(error)
-        why = why or f"in timed steps rows failed with {one_line(error)}"
+        why = why or f"timed steps failed with {one_line(error)}"
     chosen = choose({name: 1000 * each.best for name, each in timings.items()}, why)
     chosen = replace(
         chosen, means={name: 1000 * each.mean for name, each in timings.items()}

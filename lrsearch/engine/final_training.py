@@ -127,7 +127,14 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(part)
         part.replace(path)
-    except (NotImplementedError, TypeError, ValueError, OSError) as error:
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        allowed = f"a file that can be written ({error})"
+        fix = "Free some space, or give another folder."
+        raise InvalidValue(
+            "--output", got=str(path), allowed=allowed, fix=fix
+        ) from None
+    except (NotImplementedError, TypeError, ValueError) as error:
         part.unlink(missing_ok=True)
         raise _unsavable(path, error) from None
 

@@ -11,11 +11,7 @@ from functools import partial
 from typing import final
 
 from lrsearch.engine._keras_data import intercept_epoch_iterator
-from lrsearch.engine._keras_model import (
-    build_for_fit,
-    build_fully,
-    set_last_logs,
-)
+from lrsearch.engine._keras_model import build_for_fit, build_fully, set_last_logs
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
 from lrsearch.engine.attempt_start import (

@@ -58,15 +58,19 @@ def comparison_notes(
 def _decay_note(yours: Setting, space: SearchSpace) -> Iterator[str]:
     """Say that the weight decay of yours is not that of the searched optimizers."""
     decay = float(yours.hyper.get("weight_decay", 0.0))
-    known = OPTIMIZERS.get(yours.optimizer)
-    usual = known.hyper["weight_decay"].default if known and known.hyper else 0.0
+    usual = {
+        name: spec.hyper["weight_decay"].default
+        for name, spec in OPTIMIZERS.items()
+        if "weight_decay" in spec.hyper
+    }
     given = any(
         "weight_decay" in name for each in space.hyper.values() for name in each
     )
-    if decay and decay != usual and not given:
+    if decay and decay != usual.get(yours.optimizer, 0.0) and not given:
+        theirs = [f"{name} {each:g}" for name, each in usual.items() if each]
         yield (
-            f"yours has a weight_decay of {decay:g}, and searched optimizers their own: AdamW "
-            "0.004, most others none; to search with yours, give "
+            f"yours has a weight_decay of {decay:g}, and searched optimizers their own: "
+            f"{', '.join(theirs)}, the others none; to search with yours, give "
             f"space=SearchSpace(hyper={{'adamw': {{'weight_decay': {decay:g}}}}})"
         )
 

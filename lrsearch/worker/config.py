@@ -62,7 +62,7 @@ class WorkerConfig:
     # "idle": leave when there is nothing to train now; "unneeded": when there was
     # nothing for a lease, so that no trial of a dead worker is left behind
     until: str = "done"
-    # when the worker must be gone, in seconds since 1970 on its host's clock
+    # when the worker must be gone, by its host's clock: seconds since 1970; None: never
     leave_by: float | None = None
 
     def to_json(self) -> Json:

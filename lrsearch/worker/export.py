@@ -35,7 +35,12 @@ def export_model(
 
 @contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Keep TensorFlow's C++ messages off the terminal, whatever its log level is."""
+    """Keep TensorFlow's C++ messages off the terminal, whatever its log level is.
+
+    Later ones of a TensorFlow that is loaded within, such as those on GPUs that are not
+    there, are left out by its log level, unless the user chose one.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +42,6 @@ def train_finally(
     from lrsearch.definition import check_backend
 
     check_backend()
-    # it tells of GPUs that are not there
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr():
         from lrsearch import engine
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +28,6 @@ def train_again(
     `begins` is told of each training as it begins. Raises what `KerasLoader.open`
     raises: FingerprintMismatch where the file is not the study's any more.
     """
-    # it tells of GPUs that are not there
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence_stderr():
         trainer = _open(study, study_file=study_file, engine=engine)
     by_id = {each.id: each for each in records}

@@ -14,6 +14,7 @@ from lrsearch.engine.final_training import (
     _check_savable,
     _save,
     _tell_lost_exclusions,
+    _write,
     train_and_save,
 )
 from lrsearch.errors import InvalidValue
@@ -128,3 +129,15 @@ def test_what_a_file_forgets_of_the_weight_decay_is_said():
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     [note] = _tell_lost_exclusions(model)
     assert "call exclude_from_weight_decay" in note
+
+
+def test_a_file_that_cannot_be_written_is_no_fault_of_the_model(tmp_path):
+    def write(part):
+        part.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InvalidValue) as caught:
+        _write(tmp_path / "model.weights.h5", write)
+    assert "No space left on device" in str(caught.value)
+    assert "weights.h5.weights.h5" not in str(caught.value)
+    assert not [*tmp_path.iterdir()]
