@@ -3,8 +3,8 @@
 Few seeds say little of a setting's variance, so each variance is drawn towards the mean
 of all retested settings: the moderated t of Smyth (2004). A setting that is far behind
 and much noisier, as a compile that trains poorly is, keeps its own variance and has no
-part in that mean: the good ones would look noisier than they are, and it more certain.
-Knows numbers only.
+part in that mean. In the mean its variance would make the good settings look noisier
+than they are, and its own would look better known. Knows numbers only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PRIOR_DF = 4  # degrees of freedom that the pool counts for, at most
-OUTLIER = 0.2  # how seldom equal noise looks as much larger as that of one left out
+OUTLIER = 0.2  # level of the F test by which a setting that is left out is noisier
 FAR = 4.0  # standard errors behind the best beyond which a setting may be left out
 
 
@@ -131,7 +131,7 @@ def _pool(
     kept = [place for place, each in enumerate(df) if each]
     while len(kept) > 2:  # noqa: PLR2004
         chances = {
-            each: _chance_of_noise(groups, own, df, sizes, kept, each) for each in kept
+            each: _p_of_equal_noise(groups, own, df, sizes, kept, each) for each in kept
         }
         worst = min(kept, key=lambda place: chances[place])
         if chances[worst] >= OUTLIER / len(kept):
@@ -140,7 +140,7 @@ def _pool(
     return kept
 
 
-def _chance_of_noise(
+def _p_of_equal_noise(
     groups: Sequence[Sequence[float]],
     own: Sequence[float],
     df: Sequence[int],
@@ -148,7 +148,7 @@ def _chance_of_noise(
     kept: Sequence[int],
     place: int,
 ) -> float:
-    """How seldom equal noise looks as much larger as that of `place`; 1 unless far behind."""
+    """The p of an F test that `place` is as noisy as the others; 1 unless it is far behind."""
     from scipy.special import fdtrc
 
     others = [each for each in kept if each != place]

@@ -159,9 +159,9 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
 def _scales(df: Floats, draws: int, random: np.random.Generator) -> Floats:
     """(draws, m + 1) what each standard deviation may truly be, over its estimate.
 
-    In a draw all are as much too small, by chance, as their degrees of freedom let
-    them: the pool is a part of every one. Quantiles are read between some that are
-    exact, for a tenth of the time.
+    In a draw all variances are at the same quantile of what they may be, since the pool
+    is a part of every one. Quantiles are interpolated between 129 exact ones, which
+    takes a tenth of the time.
     """
     import numpy as np
     from scipy.special import chdtri, ndtr

@@ -82,7 +82,7 @@ class Lines:
             case Note(text=note) if (
                 self._notes.setdefault(note, event.slot) == event.slot
             ):
-                # workers find the same, each for itself: the first one is heard
+                # each worker finds the same note: that of the first one is shown
                 text = note
             case Output(text=output) if self._verbose:
                 text = f"{event.slot}| {output}"
