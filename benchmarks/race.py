@@ -50,7 +50,7 @@ def judged(race: Race, pick: Pick) -> list[float]:
     """The pick's test losses on fresh seeds, the same for every contender of this seed."""
     seeds = [1_000_000 + 1000 * race.seed + place for place in range(race.judge)]
     options = {"peers_python": race.peers_python, "timeout": race.timeout}
-    return losses_of(race.task, [pick], seeds, **options)[0]
+    return losses_of(race.task, [pick], seeds, **options)[0]["test"]
 
 
 def schedule(given: argparse.Namespace) -> Iterator[Race]:

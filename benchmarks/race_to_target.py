@@ -1,8 +1,8 @@
 """Training that a search pays until its pick is near the best known, beside the other tools.
 
     python benchmarks/race_to_target.py --peers-python PATH [TASK ...] [--seeds 3] [--limit 36]
-        [--budgets 4,8,12,24,36] [--judge 4] [--contenders NAME,...] [--stop-after SECONDS]
-        [--file target.jsonl]
+        [--budgets 4,8,12,24,36] [--judge 4] [--judge-near 12] [--split validation]
+        [--contenders NAME,...] [--stop-after SECONDS] [--file target.jsonl]
 
 TASK is mlp, characters or cnn (benchmarks/racing/tasks.py; all). Every contender
 searches with one worker of one thread. A peer searches once on --limit full runs and
@@ -10,11 +10,12 @@ says its own best each time it changes: none of them looks at the budget before 
 so that its best at a moment is what it would have answered had that been its budget.
 lrsearch's answer includes retests, which it plans by its budget, so it searches anew on
 each of --budgets (`--trainings`). Every distinct pick of a task is trained --judge times
-by plain `model.fit`, once for all, on the same fresh seeds, and scored on rows that no
-search saw; a pick whose own value of a whole run is far from the best is not
-(racing/targets.py). The table has the full runs until a pick is within 10, 5 and 2 % of
-(median - best) of the lowest mean test loss and all later ones are too, medians over
-seeds, and the seconds until within 10 %.
+by plain `model.fit`, once for all, on the same fresh seeds; a pick whose own value of a
+whole run is far from the best is not, and one that is near is trained --judge-near
+times (racing/targets.py). The table has the full runs until a pick is within 10, 5 and
+2 % of (median - best) of the best known and all later ones are too, medians over seeds,
+and the seconds until within 10 %. Losses are those on the rows that the searches
+minimised, or with --split test on rows that none saw.
 
 Each search and each judged pick is a line of --file; the same command goes on where it
 stood, and with --stop-after 0 prints the table alone. A search that fails is named, and
@@ -37,8 +38,18 @@ from contest.processes import RunFailed
 from racing.arguments import make_parser, parse, read_records
 from racing.contenders import CONTENDERS, Search, losses_of
 from racing.target_table import OURS, report
-from racing.targets import Record, courses, judged, to_judge
-from racing.tasks import TASKS
+from racing.targets import (
+    MEDIANS,
+    NEAR,
+    Pick,
+    Record,
+    courses,
+    judged,
+    name_of,
+    standings,
+    to_judge,
+)
+from racing.tasks import SPLITS, TASKS
 
 JUDGED_AT_ONCE = 6  # picks of one process: its start costs as much as training one pick
 FAILURES = (RunFailed, OSError, ValueError, LookupError)
@@ -129,35 +140,64 @@ def judge_picks(
     task: str, journal: Journal, given: argparse.Namespace, until: float
 ) -> int:
     """Train what may be near the best and was not trained yet; how many calls failed."""
-    seeds, failed = [2_000_000 + place for place in range(given.judge)], 0
     answers = list(chain.from_iterable(courses(journal.records, task).values()))
-    known = [
-        name
-        for name, losses in judged(journal.records, task).items()
-        if all(str(seed) in losses for seed in seeds)
-    ]
-    options = {"peers_python": given.peers_python, "timeout": given.timeout}
-    waiting = to_judge(answers, task, known)
-    for start in range(0, len(waiting), JUDGED_AT_ONCE):
-        picks = waiting[start : start + JUDGED_AT_ONCE]
-        if time.monotonic() > until:
-            break
-        began = time.monotonic()
-        try:
-            found = losses_of(task, picks, seeds, **options)
-        except FAILURES as error:
-            failed += 1
-            print(f"FAILED: the judge of {task}: {type(error).__name__}: {error}")
-            continue
-        for pick, losses in zip(picks, found, strict=True):
-            by_seed = dict(zip(map(str, seeds), losses, strict=True))
-            journal.add(
-                {"kind": "judged", "task": task, "pick": pick, "losses": by_seed}
-            )
-        print(
-            f"{task}: {len(picks)} picks, {time.monotonic() - began:.0f} s", flush=True
-        )
+    picks, failed = to_judge(answers, task), 0
+    failed += judge_on(given.judge, picks, task, journal, given, until)
+    losses = judged(journal.records, task, given.split)
+    if failed or not losses:
+        return failed
+    regrets = standings(losses, MEDIANS[task]).regrets
+    near = [each for each in picks if regrets.get(name_of(each), 1.0) < NEAR]
+    return judge_on(given.judge_near, near, task, journal, given, until)
+
+
+def judge_on(
+    count: int,
+    picks: list[Pick],
+    task: str,
+    journal: Journal,
+    given: argparse.Namespace,
+    until: float,
+) -> int:
+    """Train the picks on the first `count` seeds, where they were not; how many calls failed."""
+    losses, failed = judged(journal.records, task, given.split), 0
+    waiting: dict[tuple[int, ...], list[Pick]] = {}
+    for pick in picks:
+        known = losses.get(name_of(pick), {})
+        seeds = (2_000_000 + place for place in range(count))
+        if missing := tuple(each for each in seeds if str(each) not in known):
+            waiting.setdefault(missing, []).append(pick)
+    for seeds, some in waiting.items():
+        for start in range(0, len(some), JUDGED_AT_ONCE):
+            if time.monotonic() < until:
+                part = some[start : start + JUDGED_AT_ONCE]
+                failed += not judge_once(seeds, part, task, journal, given)
     return failed
+
+
+def judge_once(
+    seeds: tuple[int, ...],
+    picks: list[Pick],
+    task: str,
+    journal: Journal,
+    given: argparse.Namespace,
+) -> bool:
+    """Whether the picks were trained on these seeds; a record for each."""
+    options = {"peers_python": given.peers_python, "timeout": given.timeout}
+    began = time.monotonic()
+    try:
+        found = losses_of(task, picks, seeds, **options)
+    except FAILURES as error:
+        print(f"FAILED: the judge of {task}: {type(error).__name__}: {error}")
+        return False
+    for pick, losses in zip(picks, found, strict=True):
+        by_seed = {
+            split: dict(zip(map(str, seeds), losses[split], strict=True))
+            for split in SPLITS
+        }
+        journal.add({"kind": "judged", "task": task, "pick": pick, **by_seed})
+    print(f"{task}: {len(picks)} picks, {time.monotonic() - began:.0f} s", flush=True)
+    return True
 
 
 def main() -> int:
@@ -168,7 +208,7 @@ def main() -> int:
         failed += judge_picks(task, journal, given, until)
     if time.monotonic() > until:
         print("stopped after --stop-after; the same command goes on")
-    print(f"\n{report(chosen(journal.records, given), limits_of(given))}")
+    print(f"\n{report(chosen(journal.records, given), limits_of(given), given.split)}")
     return int(failed > 0)
 
 
@@ -202,6 +242,9 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--limit", type=int, default=36, help="full runs that a peer pays")
+    near = "fresh seeds for a pick that is near the best"
+    add("--judge-near", type=int, default=12, help=near)
+    add("--split", choices=SPLITS, default=SPLITS[0], help="whose loss is compared")
     add("--budgets", default="4,8,12,24,36", help="full runs of each study of lrsearch")
     given = parse(parser)
     given.seeds = range(given.seeds)

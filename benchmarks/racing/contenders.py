@@ -130,11 +130,11 @@ def losses_of(
     *,
     peers_python: str,
     timeout: float,
-) -> list[list[float]]:
-    """(picks, seeds): each pick's test losses, trained anew by plain `model.fit`."""
+) -> list[dict[str, list[float]]]:
+    """Each pick's losses by split, a value a seed, trained anew by plain `model.fit`."""
     what = [task, ",".join(map(str, seeds)), json.dumps(list(picks))]
     command = [peers_python, str(HERE / "judge.py"), *what]
-    found: list[list[float]] = _in_folder(command, timeout)["losses"]
+    found: list[dict[str, list[float]]] = _in_folder(command, timeout)["losses"]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from racing.targets import (
@@ -10,13 +10,14 @@ from racing.targets import (
     Answer,
     Reached,
     Record,
+    Standings,
     answer_at,
     censored_median,
     courses,
     judged,
     name_of,
-    noise,
     reached,
+    standings,
 )
 
 Found = Mapping[str, Sequence[Sequence[Answer]]]  # courses by contender
@@ -28,32 +29,38 @@ MOMENTS = (1, 2, 4, 8, 12, 24, 36)  # full runs
 SECONDS = ("ratio to the best peer", "seconds", "of them training", "CPU seconds")
 
 
-def report(records: Sequence[Record], limits: Mapping[str, int]) -> str:
-    """A table a task; `limits`: by contender, the full runs at which it is censored."""
+def report(records: Sequence[Record], limits: Mapping[str, int], split: str) -> str:
+    """A table a task, by the losses on `split`.
+
+    limits: by contender, the full runs at which it is censored.
+    """
     tasks = dict.fromkeys(each["task"] for each in records)
-    tables = (_table(task, records, limits) for task in tasks)
-    return "\n\n".join(each for each in tables if each)
+    tables = []
+    for task in tasks:
+        if losses := judged(records, task, split):
+            found = standings(losses, MEDIANS[task])
+            tables.append(_table(task, split, courses(records, task), found, limits))
+    return "\n\n".join(tables)
 
 
-def _table(task: str, records: Iterable[Record], limits: Mapping[str, int]) -> str:
-    records = list(records)
-    losses = judged(records, task)
-    if not losses:
-        return ""
-    means = {name: float(np.mean(list(each.values()))) for name, each in losses.items()}
-    best = min(means.values())
-    scale = MEDIANS[task] - best
+def _table(
+    task: str,
+    split: str,
+    paths: Mapping[tuple[str, int], Sequence[Answer]],
+    judgement: Standings,
+    limits: Mapping[str, int],
+) -> str:
     found: dict[str, list[Sequence[Answer]]] = {}
-    for (name, _), answers in courses(records, task).items():
+    for (name, _), answers in paths.items():
         if name in limits and name != YOURS:
             paid = [each for each in answers if each.runs <= limits[name]]
             found.setdefault(name, []).append(paid)
-    regrets = {name: (mean - best) / scale for name, mean in means.items()}
-    near = [list(losses[name].values()) for name in means if regrets[name] <= SHARES[0]]
+    regrets = judgement.regrets
+    near = sum(each <= SHARES[0] for each in regrets.values())
     head = (
-        f"### {task}: best {best:.4f} of {len(means)} picks, {len(near)} within 10 %; "
-        f"a judged pick's standard deviation is {noise(near) / scale:.1%} of median "
-        f"less best; {YOURS} is {regrets.get(name_of(None), np.nan):.0%} above the best"
+        f"### {task}, {split} loss: best {judgement.best:.4f} of {len(regrets)} picks, "
+        f"{near} within 10 %; a judged pick's standard deviation is "
+        f"{judgement.noise:.1%} of median less best; {YOURS} is {regrets.get(name_of(None), np.nan):.0%} above the best"
     )
     return "\n".join(
         [head, "", *_until(found, regrets, limits), "", *_after(found, regrets, limits)]

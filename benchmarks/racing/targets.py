@@ -1,7 +1,7 @@
 """Training until a contender's answer is near the best known. Pure functions of a file's records.
 
 A record is a finished search (`kind` "search") or a pick's retraining (`kind` "judged",
-test losses by seed). A contender's course on a seed is a list of answers, each with what
+losses by seed, for each split). A contender's course on a seed is a list of answers, each with what
 was paid by then.
 """
 
@@ -24,6 +24,8 @@ MEDIANS: Mapping[str, float] = {"mlp": 0.494, "characters": 3.279, "cnn": 0.263}
 # less best, is of no pick within a tenth: it would have to be unlucky by a fifth, and values
 # that win a search are lucky ones. Such picks are not retrained.
 FAR = 0.3
+# A pick no further from the best than this is retrained on all of the judge's seeds.
+NEAR = 0.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,15 @@ class Answer:
     training_seconds: float  # since the first training began
     seconds: float  # since the process began
     cpu: float  # of the whole process
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standings:
+    """Judged picks beside the best known, all by name. Regrets: 0 is the best, 1 the median."""
+
+    best: float  # the best known loss
+    regrets: Mapping[str, float]
+    noise: float  # standard deviation of a near pick's regret
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,10 +112,8 @@ def _answers(record: Record) -> list[Answer]:
     ]
 
 
-def to_judge(
-    answers: Collection[Answer], task: str, known: Collection[str]
-) -> list[Pick]:
-    """Distinct picks that are not `known` by name and not far by their own value."""
+def to_judge(answers: Collection[Answer], task: str) -> list[Pick]:
+    """Distinct picks that are not far by their own value."""
     picks = {name_of(each.pick): each.pick for each in answers}
     whole: dict[str, float] = {}
     for each in answers:
@@ -113,20 +122,52 @@ def to_judge(
             whole[name] = min(each.value, whole.get(name, np.inf))
     least = min(whole.values(), default=np.inf)
     limit = least + FAR * (MEDIANS[task] - least) if whole else np.inf
-    return [
-        pick
-        for name, pick in picks.items()
-        if name not in known and whole.get(name, limit) <= limit
-    ]
+    return [pick for name, pick in picks.items() if whole.get(name, limit) <= limit]
 
 
-def judged(records: Iterable[Record], task: str) -> dict[str, dict[str, float]]:
-    """By pick, by seed: the test losses."""
+def judged(
+    records: Iterable[Record], task: str, split: str
+) -> dict[str, dict[str, float]]:
+    """By pick, by seed: the losses on this split."""
     found: dict[str, dict[str, float]] = {}
     for each in records:
         if each["kind"] == "judged" and each["task"] == task:
-            found.setdefault(name_of(each["pick"]), {}).update(each["losses"])
+            found.setdefault(name_of(each["pick"]), {}).update(each[split])
     return found
+
+
+def standings(losses: Mapping[str, Mapping[str, float]], median: float) -> Standings:
+    """`losses`: by pick, by seed; some picks have all seeds, others fewer.
+
+    What all picks have in common on a seed is taken out, so that few seeds compare with
+    many.
+    """
+    seeds = sorted({seed for each in losses.values() for seed in each})
+    whole = {name: each for name, each in losses.items() if len(each) == len(seeds)}
+    table = np.array([[each[seed] for seed in seeds] for each in whole.values()])
+    shared = dict(zip(seeds, table.mean(0) - table.mean(), strict=True))
+    means = {
+        name: float(np.mean([each[seed] - shared[seed] for seed in each]))
+        for name, each in losses.items()
+    }
+    best = best_known(table)
+    scale = median - best
+    regrets = {name: (mean - best) / scale for name, mean in means.items()}
+    near = [row for name, row in zip(whole, table, strict=True) if regrets[name] < NEAR]
+    return Standings(best=best, regrets=regrets, noise=noise(near) / scale)
+
+
+def best_known(table: np.ndarray) -> float:
+    """Of losses (picks, seeds): the best pick's, without the luck of having been the best.
+
+    The best on one half of the seeds counts with its loss on the other half. The least
+    mean of 40 picks is too low by about two standard deviations of a mean.
+    """
+    halves = table[:, ::2], table[:, 1::2]
+    if table.shape[1] < 2:
+        return float(table.min())
+    pairs = (halves, halves[::-1])
+    return float(np.mean([other[one.mean(1).argmin()].mean() for one, other in pairs]))
 
 
 def reached(answers: Sequence[Answer], near: Callable[[Answer], bool]) -> Reached:

@@ -23,6 +23,7 @@ from contest.workloads import VOCABULARY, mnist_images, text_characters
 
 Split = tuple[np.ndarray, np.ndarray]
 CONTEXT = 24  # characters
+SPLITS = ("validation", "test")  # beside training, as `Task.data` gives them
 
 
 @dataclass(frozen=True, kw_only=True)

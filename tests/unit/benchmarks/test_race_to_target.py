@@ -18,12 +18,14 @@ from racing.incumbents import Incumbents, Reports
 from racing.targets import (
     MEDIANS,
     Answer,
+    best_known,
     censored_median,
     courses,
     judged,
     name_of,
     noise,
     reached,
+    standings,
     to_judge,
 )
 from racing.tasks import TASKS
@@ -110,7 +112,7 @@ def test_a_peer_is_a_course_of_its_incumbents_and_lrsearch_one_of_whole_studies(
     assert (early.runs, early.whole, early.seconds) == (0.5, False, 7.0)
 
 
-def test_what_is_far_by_a_whole_run_or_already_judged_is_not_trained_again():
+def test_what_is_far_by_a_whole_run_is_not_trained_again():
     values = {"near": 0.3, "far": 0.3 + 0.31 * (MEDIANS["mlp"] - 0.3)}
     answers = [
         answer(NEAR, 1.0, values["near"]),
@@ -119,8 +121,7 @@ def test_what_is_far_by_a_whole_run_or_already_judged_is_not_trained_again():
         answer(BETTER, 0.2, values["far"], whole=False),
         answer(None, 0.0, None),
     ]
-    assert to_judge(answers, "mlp", ()) == [NEAR, BETTER, None]
-    assert to_judge(answers, "mlp", [name_of(NEAR), "null"]) == [BETTER]
+    assert to_judge(answers, "mlp") == [NEAR, BETTER, None]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,30 @@ def test_what_all_picks_share_on_a_seed_is_no_noise_of_the_judge():
     assert np.isnan(noise([[1.0, 2.0]]))
 
 
+def test_the_best_known_is_not_the_luckiest_of_equal_picks():
+    equal = np.random.default_rng(0).normal(1.0, 0.1, (40, 12))
+    assert equal.mean(1).min() < 0.95
+    assert best_known(equal) == pytest.approx(1.0, abs=0.05)
+    better = equal - np.eye(40)[0][:, None]
+    assert best_known(better) == pytest.approx(better[0].mean())
+
+
+def test_a_pick_of_few_seeds_stands_where_all_seeds_would_put_it():
+    shared = dict(zip("1234", (0.0, 0.4, 0.1, 0.3), strict=True))
+    losses = {
+        name: {seed: 1.0 + far + shared[seed] for seed in seeds}
+        for name, far, seeds in (
+            ("a", 0.0, "1234"),
+            ("b", 0.1, "1234"),
+            ("c", 0.5, "1"),
+        )
+    }
+    found = standings(losses, median=2.2)
+    assert found.best == pytest.approx(1.2)
+    assert found.regrets == pytest.approx({"a": 0.0, "b": 0.1, "c": 0.5})
+    assert found.noise == pytest.approx(0.0)
+
+
 def search_record(contender, seed, found, task="mlp"):
     key = {"kind": "search", "task": task, "contender": contender, "seed": seed}
     if not contender.startswith("lrsearch"):
@@ -178,12 +203,12 @@ def test_the_table_has_medians_counts_first_times_and_the_ratio_to_the_best_peer
     study = {"value": 0.3, "training_seconds": 20.0, "seconds": 30.0, "cpu": 25.0}
     study |= {"pick": BETTER, "epochs": 24}
     records = [
-        {"kind": "judged", "task": "mlp", "pick": BETTER, "losses": losses},
+        {"kind": "judged", "task": "mlp", "pick": BETTER, "test": losses},
         {
             "kind": "judged",
             "task": "mlp",
             "pick": NEAR,
-            "losses": {key: each + 0.03 * scale for key, each in losses.items()},
+            "test": {key: each + 0.03 * scale for key, each in losses.items()},
         },
         search_record("optuna", 0, [incumbent(AWFUL, 6), incumbent(NEAR, 48)]),
         search_record("optuna", 1, [incumbent(NEAR, 6), incumbent(AWFUL, 12)]),
@@ -195,8 +220,10 @@ def test_the_table_has_medians_counts_first_times_and_the_ratio_to_the_best_peer
         search_record("lrsearch", 0, study),
     ]
     limits = {"lrsearch": 24, "optuna": 36}
-    lines = target_table.report(records, limits).splitlines()
-    assert lines[0].startswith("### mlp: best 0.3000 of 2 picks, 2 within 10 %")
+    lines = target_table.report(records, limits, "test").splitlines()
+    assert lines[0].startswith(
+        "### mlp, test loss: best 0.3000 of 2 picks, 2 within 10 %"
+    )
     assert lines[4] == (
         "| lrsearch | 1 | 4 (1 of 1) | 4 (1 of 1) | 4 (1 of 1) "
         "| 0.33, 0.33, < 0.11 | 30 | 20 | 25 |"
@@ -221,6 +248,8 @@ def given(tmp_path, **changes):
         "budgets": [4, 8],
         "limit": 36,
         "judge": 2,
+        "judge_near": 2,
+        "split": "test",
         "peers_python": "python",
         "timeout": 1.0,
         "file": tmp_path / "target.jsonl",
@@ -266,7 +295,7 @@ def test_a_peers_search_on_more_runs_serves_for_fewer_and_its_later_answers_are_
     journal = Journal(tmp_path / "target.jsonl")
     journal.add(search_record("optuna", 0, [incumbent(NEAR, 6), incumbent(AWFUL, 60)]))
     journal.add(
-        {"kind": "judged", "task": "mlp", "pick": NEAR, "losses": {"1": 0.3, "2": 0.3}}
+        {"kind": "judged", "task": "mlp", "pick": NEAR, "test": {"1": 0.3, "2": 0.3}}
     )
     asked = given(tmp_path, limit=9, contenders=["optuna"])
     searches = [each for _, each in rounds(asked)]
@@ -280,37 +309,43 @@ def test_a_peers_search_on_more_runs_serves_for_fewer_and_its_later_answers_are_
     for limit, cell in ((9, "1 (1 of 1)"), (10, "> 10 (0 of 1); first 1")):
         asked.limit = limit
         records = race_to_target.chosen(journal.records, asked)
-        table = target_table.report(records, race_to_target.limits_of(asked))
+        table = target_table.report(records, race_to_target.limits_of(asked), "test")
         assert table.splitlines()[4].split(" | ")[2] == cell
 
 
-def test_a_pick_is_judged_once_a_task_and_a_failed_judge_is_counted(
+def test_each_pick_is_judged_once_a_seed_and_a_failed_judge_is_counted(
     tmp_path, monkeypatch
 ):
     asked = []
 
     def losses_of(task, picks, seeds, **options):
-        asked.append([name_of(pick) for pick in picks])
-        if len(asked) == 3:
+        asked.extend(
+            (name_of(pick), each - 2_000_000) for pick in picks for each in seeds
+        )
+        if 3 in [each - 2_000_000 for each in seeds]:
             raise OSError("no memory")
-        return [[0.1 * place for place, _ in enumerate(seeds)] for _ in picks]
+        values = [0.1 * place + (picks[0] is AWFUL) for place, _ in enumerate(seeds)]
+        return [{"validation": values, "test": values} for _ in picks]
 
     monkeypatch.setattr(race_to_target, "losses_of", losses_of)
     monkeypatch.setattr(race_to_target, "JUDGED_AT_ONCE", 1)
     journal, options = Journal(tmp_path / "target.jsonl"), given(tmp_path)
-    for place, pick in enumerate((NEAR, BETTER, NEAR)):
+    for place, pick in enumerate((NEAR, AWFUL, NEAR)):
         found = {"pick": pick, "value": 0.1, "epochs": 16, "training_seconds": 1.0}
         record = search_record(
             "lrsearch", place, found | {"seconds": 1, "cpu": 1}, "cnn"
         )
         journal.add(record)
     assert judge_picks("cnn", journal, options, float("inf")) == 0
-    assert asked == [[name_of(NEAR)], [name_of(BETTER)]]
-    losses = judged(Journal(options.file).records, "cnn")
+    assert asked == [(name_of(pick), seed) for pick in (NEAR, AWFUL) for seed in (0, 1)]
+    losses = judged(Journal(options.file).records, "cnn", "test")
     assert losses[name_of(NEAR)] == {"2000000": 0.0, "2000001": 0.1}
     assert judge_picks("cnn", journal, options, float("inf")) == 0
-    options.judge = 3
-    assert judge_picks("cnn", journal, options, float("inf")) == 1
+    options.judge_near = 3
+    assert judge_picks("cnn", journal, options, float("inf")) == 0
+    assert asked[4:] == [(name_of(NEAR), 2)]
+    options.judge_near = 4
     assert judge_picks("cnn", journal, options, float("-inf")) == 0
-    assert len(asked) == 4
+    assert judge_picks("cnn", journal, options, float("inf")) == 1
+    assert asked[5:] == [(name_of(NEAR), 3)]
     assert all(json.loads(each) for each in options.file.read_text().splitlines())
