@@ -10,8 +10,9 @@ full runs with references counted: the mean regret of the pick, (its loss - best
 (median - best), by a truth without the luck of seeds, and the standard error of its
 difference from the first policy on the same repeats. Each budget's search begins with
 the references that the product tries in a search of so many trials. The pick is the
-best, by its retests, of the best three; what retests cost is the same for all and not
-counted. Then the full runs until the pick is among the best 5, 2 and 1 %, the share of
+best, by its retests, of the three settings that the product would retest (with
+`SAMPLER/values`: of the three best values); what retests cost is the same for all and
+not counted. Then the full runs until the pick is among the best 5, 2 and 1 %, the share of
 diverged trials, and what the first 40 and 100 trials cost, as a share of the same
 trials' cost without a stopping rule.
 """
@@ -241,8 +242,13 @@ def _row(cells: Sequence[str]) -> str:
 
 def _policies(text: str) -> list[Policy]:
     return [
-        Policy(sampler=sampler.strip(), pruner=pruner.strip() or "none")
-        for sampler, _, pruner in (each.partition("+") for each in text.split(","))
+        Policy(
+            sampler=sampler.strip(),
+            pruner=pruner.strip() or "none",
+            by_values=bool(values),
+        )
+        for whole, _, values in (each.partition("/") for each in text.split(","))
+        for sampler, _, pruner in (whole.partition("+"),)
     ]
 
 

@@ -23,8 +23,10 @@ from replaying.table import Table
 from replaying.truth import denoised
 from trusting.bank import Bank, Task, rates, tasks, train_bank
 from trusting.folds import fold_plans, simulate
+from trusting.retested import settings_of
 from trusting.study import Judged, Plan, Simulation
 
+from lrsearch import SearchSpace
 from lrsearch.answer import Decision
 from lrsearch.values import Direction
 
@@ -34,6 +36,8 @@ SEEDS = 60  # trainings of each setting in a bank
 SAME = "all are yours"
 TOTALS = (48, 24)  # retests of a race
 SAME_SEEDS = 500  # of the one setting that goes by many names
+# one more than a bank trains: of yours, where all are one setting
+SETTINGS_OF_BANKS = settings_of(rates(SETTINGS + 1))
 
 
 def main() -> None:
@@ -163,6 +167,9 @@ def _case(
             names = [int(each) for each in names]
             if worst:
                 names.sort(key=lambda name: name != bank.truth.argmax())
+            # where all are one setting, it has many rates that make no difference
+            places = names if count > 1 else random.permutation(len(names))
+            settings = [SETTINGS_OF_BANKS[place] for place in places]
             size = (
                 gain * bank.combined_deviation(names[0], names[1], rows=rows)
                 if gain
@@ -171,7 +178,7 @@ def _case(
             plan = Plan(
                 settings=len(names) - 1, rows=rows, seeds=seeds, gain=size, total=total
             )
-            yield Simulation(bank, names, plan, random).judge()
+            yield Simulation(bank, names, plan, random, settings).judge()
 
     return run
 
@@ -188,8 +195,10 @@ def _table_case(path: Path) -> Case:
             noise = deviation * random.standard_normal((len(names), 20))
             costs = truth[names, None] + noise - noise.mean(axis=1, keepdims=True)
             bank = Bank(name=table.name, scores=costs[:, :, None].astype("float32"))
-            plan = Plan(settings=SETTINGS, rows=None)
-            yield Simulation(bank, list(range(len(names))), plan, random).judge()
+            plan, places = Plan(settings=SETTINGS, rows=None), list(range(len(names)))
+            chosen = [table.settings[name] for name in names]
+            study = Simulation(bank, places, plan, random, chosen, SearchSpace())
+            yield study.judge()
 
     return run
 

@@ -8,14 +8,20 @@ as with one worker.
 from __future__ import annotations
 
 import math
-from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import RunAtRung, make_sampler, pruning_rule
+from lrsearch.answer import retest_candidates
+from lrsearch.sampling import (
+    RunAtRung,
+    make_sampler,
+    pruning_rule,
+    rank_by_expectation,
+)
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import (
@@ -39,16 +45,17 @@ _OTHER_SHAPE, _OTHER_OPTIMIZER = 3.0, 1e6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What is compared: a sampler and a stopping rule, by the names that users choose."""
+    """What is compared: a sampler and a stopping rule, by the names that users choose, and a pick."""
 
     sampler: str
     pruner: str = "none"
+    # whether the values alone choose what is retested, as they did before a model did
+    by_values: bool = False
 
     @property
     def name(self) -> str:
-        return (
-            self.sampler if self.pruner == "none" else f"{self.sampler} + {self.pruner}"
-        )
+        pruner = "" if self.pruner == "none" else f" + {self.pruner}"
+        return f"{self.sampler}{pruner}{', by values' * self.by_values}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +66,7 @@ class Step:
     paid: float
     unstopped: float  # what the same trials would have cost without a stopping rule
     state: TrialState
-    # of the best three complete settings so far, the best by its retests
+    # of the three settings that would be retested now, the best by its retests
     pick: int | None
 
 
@@ -100,7 +107,8 @@ class Search:
         self._reached: dict[int, dict[int, float]] = {}
         self._finals: dict[int, float | None] = {}
         self._paid, self._unstopped = 0.0, 0.0
-        self._complete: list[tuple[float, int]] = []  # loss and place, the best first
+        self._records: list[TrialRecord] = []
+        self._places: list[int] = []  # in the table, by the trials' numbers
         self._answers = _answers(table)
 
     def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
@@ -121,10 +129,23 @@ class Search:
         self._unstopped += self._full_length(place) / table.epochs
         value = float(table.values[place])
         complete = state is TrialState.COMPLETE
-        if complete:
-            insort(self._complete, (table.direction.cost(value), place))
         if state is not TrialState.PRUNED:
             self._finals[number] = value if complete else None
+        record = TrialRecord(
+            id=number,
+            number=number,
+            kind=Kind.SEARCH,
+            origin=origin,
+            state=state,
+            setting=table.settings[place],
+            seed=1,
+            value=value if complete else None,
+            last_value=_finite(table.curves[place, epochs - 1]),
+            epochs=epochs,
+        )
+        self._records.append(record)
+        self._proposer.observe([record])
+        self._places.append(place)
         self.steps.append(
             Step(
                 place=place,
@@ -134,27 +155,19 @@ class Search:
                 pick=self._pick(),
             )
         )
-        self._proposer.observe(
-            [
-                TrialRecord(
-                    id=number,
-                    number=number,
-                    kind=Kind.SEARCH,
-                    origin=origin,
-                    state=state,
-                    setting=table.settings[place],
-                    seed=1,
-                    value=value if complete else None,
-                    last_value=_finite(table.curves[place, epochs - 1]),
-                    epochs=epochs,
-                )
-            ]
-        )
 
     def _pick(self) -> int | None:
-        """The answer: what every study retests, the best three, compared by their retests."""
-        leaders = [place for _, place in self._complete[:RETESTED]]
-        return min(leaders, key=lambda place: self._answers[place], default=None)
+        """The answer: what every study retests, compared by their retests."""
+        records, direction = self._records, self.table.direction
+        expected: Sequence[int] = ()
+        if not self.policy.by_values:
+            expected = rank_by_expectation(self.space, records, direction)
+        leaders = retest_candidates(records, direction, top=RETESTED, expected=expected)
+        return min(
+            (self._places[number] for number in leaders),
+            key=lambda place: self._answers[place],
+            default=None,
+        )
 
     def _length(
         self, number: int, place: int, *, may_stop: bool

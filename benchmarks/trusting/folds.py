@@ -17,6 +17,7 @@ from functools import cache
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from trusting.retested import RATES_SPACE, choose_retested, settings_of
 from trusting.study import FACTS, Judged
 
 from lrsearch.answer import build_leaderboard, give_verdict
@@ -28,6 +29,8 @@ SETTINGS = 40
 TOP = 3
 DRAWS = 1000  # of the truth
 RATES = np.geomspace(0.002, 0.95, SETTINGS)  # of the largest that does not diverge
+# one more than there are rates: of yours, where all are one setting
+SETTINGS_OF_TASKS = settings_of(np.geomspace(0.002, 0.95, SETTINGS + 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,6 +198,10 @@ class FoldSimulation:
         truth = truth_of(plan.task, plan.folds, plan.luck)
         self.names = self._draw_names()
         self.truth = truth.costs[self.names]
+        places = self.names
+        if plan.same:  # one setting has many rates that make no difference
+            places = random.permutation(len(self.names))
+        self.settings = [SETTINGS_OF_TASKS[place] for place in places]
         self.moved = np.zeros(len(self.names))
         if plan.level:
             self.moved = truth.costs.mean() - self.truth
@@ -243,7 +250,7 @@ class FoldSimulation:
             kind=Kind.SEARCH if repeat is None else Kind.RETEST,
             origin=Origin.YOURS if trial == 0 else Origin.SAMPLED,
             state=TrialState.COMPLETE,
-            setting=replace(FACTS.yours, learning_rate=1.0 + trial),
+            setting=self.settings[trial],
             seed=number if repeat is None else 1000 + repeat,
             parent=None if repeat is None else trial,
             repeat=repeat,
@@ -253,8 +260,7 @@ class FoldSimulation:
     def judge(self) -> Judged:
         folds = self.plan.folds
         records = [self.record(number, number) for number in range(len(self.names))]
-        best = sorted(records[1:], key=lambda each: each.final_value)[:TOP]
-        for trial in (0, *(each.number for each in best)):
+        for trial in (0, *choose_retested(records, RATES_SPACE, TOP)):
             for repeat in range(folds * self.plan.rounds):
                 records.append(self.record(len(records), trial, repeat))
         facts = replace(FACTS, folds=folds, fold_ratio=1 / (folds - 1))

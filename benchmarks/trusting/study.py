@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from trusting.bank import Bank
+from trusting.retested import RATES_SPACE, choose_retested
 
+from lrsearch import SearchSpace
 from lrsearch.answer import StudyVerdict, build_leaderboard, give_verdict, next_retests
+from lrsearch.sampling import rank_by_expectation
 from lrsearch.values import (
     MOST_ROWS,
     Direction,
@@ -80,12 +83,23 @@ class Judged:
 
 
 class Simulation:
-    """Draws splits, trainings and gains; `names` are the bank's settings of each trial."""
+    """Draws splits, trainings and gains.
+
+    names: the bank's places of each trial. settings: what each trial trains, as the
+    model of the search in `space` sees it.
+    """
 
     def __init__(
-        self, bank: Bank, names: list[int], plan: Plan, random: np.random.Generator
+        self,
+        bank: Bank,
+        names: list[int],
+        plan: Plan,
+        random: np.random.Generator,
+        settings: Sequence[Setting],
+        space: SearchSpace = RATES_SPACE,
     ):
         self.bank, self.names, self.plan, self.random = bank, names, plan, random
+        self.settings, self.space = settings, space
         self.split = self._draw_split()
         self.truth = bank.truth[names]
         self.truth[1] -= plan.gain
@@ -122,7 +136,7 @@ class Simulation:
             kind=Kind.RETEST if retest else Kind.SEARCH,
             origin=Origin.YOURS if trial == 0 else Origin.SAMPLED,
             state=TrialState.COMPLETE,
-            setting=replace(FACTS.yours, learning_rate=1.0 + trial),
+            setting=self.settings[trial],
             seed=number,
             parent=trial if retest else None,
             repeat=repeat,
@@ -136,13 +150,8 @@ class Simulation:
         if self.plan.total:
             self._race(records)
         else:
-            best = sorted(records[1:], key=lambda each: each.final_value)[
-                : self.plan.top
-            ]
-            pairs = product(
-                [0, *(each.number for each in best)], range(self.plan.seeds)
-            )
-            self._retest(records, pairs)
+            best = choose_retested(records, self.space, self.plan.top)
+            self._retest(records, product([0, *best], range(self.plan.seeds)))
         board = build_leaderboard(FACTS, records)
         verdict = give_verdict(board, records, Direction.MINIMIZE, self.scores)
         return self._compare(
@@ -158,9 +167,11 @@ class Simulation:
     def _race(self, records: list[TrialRecord]) -> None:
         """Retest the leader and its challenger until they are told apart, or all is spent."""
         last = len(records) + self.plan.total
+        down, searched = Direction.MINIMIZE, records[: self.plan.settings + 1]
+        expected = rank_by_expectation(self.space, searched, down)
         while len(records) < last:
             board, left = build_leaderboard(FACTS, records), last - len(records)
-            pairs = next_retests(board, records, Direction.MINIMIZE, left=left)
+            pairs = next_retests(board, records, down, left=left, expected=expected)
             if not pairs:
                 return
             self._retest(records, pairs)

@@ -146,15 +146,16 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
 
 
 def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
-    """The settings that would be retested today and were not."""
-    wanted = retest_candidates(
-        evidence.records, evidence.study.direction, top=evidence.study.plan.retest_top
-    )
+    """The settings of the best values that were not retested, where a retest lacks."""
+    top = evidence.study.plan.retest_top
+    wanted = retest_candidates(evidence.records, evidence.study.direction, top=top)
     missing = [each for each in wanted if each not in retested]
     first = min(each.number for each in evidence.records if each.is_retest)
     newer = [each for each in missing if each > first]
     yours = evidence.yours.trial if evidence.yours else None
     older = [each for each in missing if each < first and each != yours]
+    # others may have had their places, since the model expected more of them
+    older = older[: max(0, top - len(set(retested) - {yours}))]
     if newer:
         are = "are" if len(newer) > 1 else "is"
         yield (

@@ -5,24 +5,39 @@ Pure functions of the ledger's records.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lrsearch.answer.leaderboard import Leaderboard, make_contender
+from lrsearch.answer.ranking import order_by_promise
 from lrsearch.values import Direction, TrialRecord
 
 
 def best_settings(
-    leaderboard: Leaderboard, direction: Direction, *, top: int
+    leaderboard: Leaderboard,
+    direction: Direction,
+    *,
+    top: int,
+    expected: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
 
     Settings with retests come first, by their mean: luck flatters the single trainings
-    of the others. Those that diverged on a fresh seed come last. A setting whose
-    retests all failed ranks by its single training.
+    of the others. These follow by their promise (`ranking.order_by_promise`). Those
+    that diverged on a fresh seed come last. A setting whose retests all failed ranks by
+    its single training.
     """
     retests = {each.trial: each.retest for each in leaderboard.retested}
+    promise = {
+        each.number: place
+        for place, each in enumerate(order_by_promise(leaderboard.ranked, expected))
+    }
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
         each = make_contender(record, retests.get(record.number))
-        group = 2 if each.retest and each.retest.diverged else 0 if each.seeds else 1
+        lost = each.retest and each.retest.diverged
+        group, last = 2 if lost else 0 if each.seeds else 1, len(promise)
+        if group == 1:
+            return group, promise.get(record.number, last), record.number
         return group, direction.cost(each.value or 0.0), record.number
 
     chosen: dict[str, int] = {}

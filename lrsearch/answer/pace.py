@@ -65,6 +65,9 @@ def _unplanned(
         ) - len(retests)
     if study.plan.retests_only:
         return 0
+    newest = max((each.id for each in search), default=0)
+    if any(each.id > newest for each in retests):  # planned since the search ended
+        return 0
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.direction, top=study.plan.retest_top)
     missing = study.plan.retest_seeds * sum(each not in there for each in chosen)

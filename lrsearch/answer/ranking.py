@@ -42,24 +42,40 @@ def find_yours(records: Iterable[TrialRecord]) -> TrialRecord | None:
 
 
 def retest_candidates(
-    records: Trials, direction: Direction, *, top: int = 3
+    records: Trials,
+    direction: Direction,
+    *,
+    top: int = 3,
+    expected: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds, best first.
 
-    These are the best `top` distinct settings, and yours. Yours is retested only where
-    it ran to its end; it takes none of the `top` places. A setting that was trained
-    twice is retested once, as its better trial.
+    These are `top` distinct settings, and yours: the one of the best value, then those
+    that are `expected` to be best, in that order, then those of the next best values.
+    Yours is retested only where it ran to its end; it takes none of the `top` places. A
+    setting that was trained twice is retested once, as its better trial.
     """
-    chosen: list[int] = []
-    seen: set[str] = set()
-    yours: tuple[int, ...] = ()
-    for record in rank_trials(records, direction):
-        if record.is_yours:
-            yours = (record.number,)
-        elif len(chosen) < top and (key := record.setting_key) not in seen:
-            chosen.append(record.number)
-            seen.add(key)
-    return (*chosen, *yours)
+    ranked = rank_trials(records, direction)
+    others = order_by_promise(ranked, expected)
+    yours = (each.number for each in ranked if each.is_yours)
+    return (*(each.number for each in others[:top]), *yours)
+
+
+def order_by_promise(
+    ranked: Sequence[TrialRecord], expected: Sequence[int]
+) -> list[TrialRecord]:
+    """The distinct settings of `ranked` trials, best value first, without yours.
+
+    After the best value come those that are `expected` to be best, in that order, then
+    the others by their values.
+    """
+    by_number = {each.number: each for each in ranked if not each.is_yours}
+    others = list(by_number.values())
+    likely = [by_number[each] for each in expected if each in by_number]
+    chosen: dict[str, TrialRecord] = {}
+    for each in (*others[:1], *likely, *others):
+        chosen.setdefault(each.setting_key, each)
+    return list(chosen.values())
 
 
 def fitting_retests(

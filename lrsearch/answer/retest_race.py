@@ -1,6 +1,6 @@
 """The next retests of a study that has so many of them: where they may still change the answer.
 
-The best five settings and yours are retested once each. Then the leader, its challenger
+The five most promising settings and yours are retested once each. Then the leader, its challenger
 and yours go on, on the same seeds, until the leader is told apart from every other or
 all that is left is spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever
 looks after each round and stops at the first 95 % is fooled in more than 5 of 100
@@ -30,17 +30,23 @@ _LEVEL = 0.997
 
 
 def next_retests(
-    leaderboard: Leaderboard, records: Trials, direction: Direction, *, left: int
+    leaderboard: Leaderboard,
+    records: Trials,
+    direction: Direction,
+    *,
+    left: int,
+    expected: Sequence[int] = (),
 ) -> tuple[tuple[int, int], ...]:
     """The next retests as (trial, repeat), at most `left`; none where the race is decided.
 
-    To be asked for when no retest waits or trains.
+    To be asked for when no retest waits or trains. `expected` are trials by how good a
+    model of the search expects them to be.
     """
     done: dict[int, set[int]] = {}
     for each in records:
         if each.is_retest and each.parent is not None:
             done.setdefault(each.parent, set()).add(each.repeat or 0)
-    best = best_settings(leaderboard, direction, top=FIRST)
+    best = best_settings(leaderboard, direction, top=FIRST, expected=expected)
     good = {each.number for each in leaderboard.ranked}
     mine = (
         [leaderboard.yours.trial]

@@ -4,6 +4,7 @@ Our own samplers and Optuna's over the ledger's records, and our pruning rules. 
 trials as records and spaces as dimensions; nothing of SQL, Keras, workers or clocks.
 """
 
+from lrsearch.sampling.expectation import rank_by_expectation
 from lrsearch.sampling.learned_stopping import RunAtRung
 from lrsearch.sampling.proposer import SAMPLERS, check_sampler, make_sampler
 from lrsearch.sampling.pruning import PRUNERS, pruning_rule
@@ -15,4 +16,5 @@ __all__ = [
     "check_sampler",
     "make_sampler",
     "pruning_rule",
+    "rank_by_expectation",
 ]

@@ -150,6 +150,13 @@ class Process:
         # the same everywhere
         self._variance = covariance(encoder, points[:1], points[:1])[0, 0]
         self._weights = cho_solve((self._factor, True), scores)
+        self._scores = scores
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the scores, less a constant (Rasmussen and Williams 2006, eq. 5.8)."""
+        fit = 0.5 * float(self._scores @ self._weights)
+        return -fit - float(np.log(np.diag(self._factor)).sum())
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
         """The mean score and its standard deviation at `points`, (m, d): two arrays (m,)."""

@@ -31,10 +31,18 @@ BEYOND: Final = 0.7
 
 
 class History:
-    """Outcomes of `trials`, and those in training."""
+    """Outcomes of `trials`, and those in training.
+
+    noise: the variance of one training's score.
+    """
 
     def __init__(
-        self, view: SpaceView, trials: Sequence[SeenTrial], direction: Direction
+        self,
+        view: SpaceView,
+        trials: Sequence[SeenTrial],
+        direction: Direction,
+        *,
+        noise: float = NOISE,
     ) -> None:
         self._view = view
         seen = outcomes_of(trials, direction)
@@ -47,7 +55,7 @@ class History:
             len(kept), len(view.dimensions)
         )
         self._scores = scores[kept]
-        self._noise = np.array([_noise_of(each) for each in self.outcomes])
+        self._noise = np.array([_noise_of(each, noise) for each in self.outcomes])
         self._pending: list[Floats] = []
         for each in trials:
             record = each.record
@@ -86,8 +94,17 @@ class History:
     @cached_property
     def means(self) -> Floats:
         """(outcomes,) float64: the expected score of each outcome's setting."""
-        ended = Process(self._view.encoder, self._rows, self._scores, self._noise)
-        return ended.predict(self._rows)[0]
+        return self._ended.predict(self._rows)[0]
+
+    @property
+    def log_likelihood(self) -> float:
+        """How likely the outcomes' scores are, less a constant."""
+        return self._ended.log_likelihood
+
+    @cached_property
+    def _ended(self) -> Process:
+        """The process after all outcomes alone."""
+        return Process(self._view.encoder, self._rows, self._scores, self._noise)
 
     @property
     def best(self) -> float:
@@ -138,11 +155,11 @@ class History:
         return down, up
 
 
-def _noise_of(outcome: Outcome) -> float:
+def _noise_of(outcome: Outcome, noise: float) -> float:
     """The noise of an outcome's score, which is a guess where no training of it ended."""
     if outcome.stopped and not outcome.costs:
-        return STOPPED_NOISE
-    return NOISE / outcome.trainings
+        return max(noise, STOPPED_NOISE)
+    return noise / outcome.trainings
 
 
 def _fewer(scores: Floats) -> NDArray[np.intp]:

@@ -18,6 +18,7 @@ from lrsearch.answer import (
 )
 from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
+from lrsearch.sampling import rank_by_expectation
 from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, StudyRecord
 from lrsearch.worker.seeds import seed_of
@@ -25,11 +26,12 @@ from lrsearch.worker.seeds import seed_of
 PAIR = 2  # the leader and its challenger
 
 if TYPE_CHECKING:
+    from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
 
 def plan_retests(
-    ledger: Ledger, name: str, asked: PlanRetests
+    ledger: Ledger, name: str, asked: PlanRetests, space: SearchSpace
 ) -> RetestsPlanned | None:
     """Plan retests of the best few and yours, on the same seeds, so that they can be compared.
 
@@ -41,13 +43,19 @@ def plan_retests(
     except UnknownName:  # deleted: the next claim says so
         return None
     if asked.race:
-        return _plan_round(ledger, study, asked)
+        return _plan_round(ledger, study, asked, space)
     plan = study.plan
     records = ledger.trials(study.id)
     room = asked.room
     exactly = asked.exactly
     yours, every = find_yours(records), plan.retest_seeds
-    best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
+    direction = plan.facts.direction
+    best = retest_candidates(
+        records,
+        direction,
+        top=plan.retest_top,
+        expected=rank_by_expectation(space, records, direction),
+    )
     if plan.facts.folds and exactly is not None:  # means of other folds do not compare
         room, exactly = exactly if room is None else min(room, exactly), None
     chosen, seeds = fitting_retests(best, yours, seeds=every, room=room)
@@ -57,7 +65,7 @@ def plan_retests(
             (each.parent, each.repeat) for each in records if each.kind is Kind.RETEST
         }
         if exactly < 2 * every and not done:
-            able = could_win(records, plan.facts.direction)
+            able = could_win(records, direction)
             pairs = few_retests(exactly, best, yours, able=able)
         else:
             pairs = retests_within(exactly, best, yours, seeds=every, done=done)
@@ -76,15 +84,20 @@ def plan_retests(
 
 
 def _plan_round(
-    ledger: Ledger, study: StudyRecord, asked: PlanRetests
+    ledger: Ledger, study: StudyRecord, asked: PlanRetests, space: SearchSpace
 ) -> RetestsPlanned | None:
     """Plan the race's next retests, or end the race where nothing is open any more."""
     plan, records, total = study.plan, ledger.trials(study.id), study.plan.retest_total
     if total is None:
         return None
     left = min(each for each in (asked.exactly, asked.room) if each is not None)
+    direction = plan.facts.direction
     pairs = next_retests(
-        build_leaderboard(plan.facts, records), records, plan.facts.direction, left=left
+        build_leaderboard(plan.facts, records),
+        records,
+        direction,
+        left=left,
+        expected=rank_by_expectation(space, records, direction),
     )
     if not ledger.plan_round(study.id, make_retests(study, pairs), total=total):
         return None

@@ -258,7 +258,8 @@ class TrialSession:
 
     def plan_retests(self, asked: PlanRetests) -> None:
         """Plan the retests of the best few and yours, and report the plan."""
-        if planned := plan_retests(self._ledger, self._study.name, asked):
+        name = self._study.name
+        if planned := plan_retests(self._ledger, name, asked, self._space):
             self._send(planned)
 
     def _put_back_if_stopping(self, outcome: Outcome) -> Outcome:

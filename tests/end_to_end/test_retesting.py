@@ -13,6 +13,7 @@ from shell import run as run  # noqa: PLC0414 - a fixture
 from lrsearch.launch.racing import race
 from lrsearch.messages import Note
 from lrsearch.options import RetestOptions, split_options
+from lrsearch.space import SearchSpace
 from lrsearch.storage import Done, PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
 from lrsearch.worker.retest_planning import plan_retests
@@ -291,7 +292,7 @@ def raced(ledger, study, worker):
     ):
         if isinstance(asked, PlanRetests):
             assert asked.race
-            plan_retests(ledger, study.name, asked)
+            plan_retests(ledger, study.name, asked, SearchSpace())
         else:
             value = asked.trial.setting.learning_rate + (asked.trial.seed % 97) / 1000
             ledger.bind(

@@ -18,6 +18,7 @@ from lrsearch.answer import (
     retest_candidates,
     retests_within,
     summarise,
+    trainings_left,
 )
 from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.report.answer_page import answer_text
@@ -45,6 +46,14 @@ def test_candidates_are_the_best_three_and_yours(some):
     assert retest_candidates(some, UP) == (4, 3, 5, 0)
     assert retest_candidates(some, DOWN) == (1, 2, 5, 0)
     assert retest_candidates(some, UP, top=1) == (4, 0)
+
+
+def test_after_the_best_value_come_those_that_are_expected_to_be_best(some, trial):
+    assert retest_candidates(some, UP, expected=(5, 0, 1, 4, 3, 2)) == (4, 5, 1, 0)
+    assert retest_candidates(some, UP, expected=(5,)) == (4, 5, 3, 0)
+    assert retest_candidates(some, UP, top=1, expected=(5, 1)) == (4, 0)
+    twin = trial(8, "lion", 2e-4, 0.984, origin=Origin.RETRY)
+    assert retest_candidates([*some, twin], UP, expected=(8, 1)) == (4, 1, 3, 0)
 
 
 def test_equal_settings_are_retested_once_and_only_complete_trials_are(some, trial):
@@ -561,6 +570,13 @@ def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by
         "Undecided: no fresh seeds compare the best with yours. One training of yours gave 0.95, "
         "and trial 4 gave 0.98 on 1 fresh seed."
     )
+
+
+def test_no_retest_lacks_where_the_model_had_others_retested(study, some, retests):
+    done = [each for number in (4, 2, 1, 0) for each in retests(number, [0.98, 0.97])]
+    said = summarise(study(), [*some, *done]).warnings
+    assert not any("retest" in each for each in said)
+    assert trainings_left(replace(study(), trials=len(some)), [*some, *done]) == 0
 
 
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
