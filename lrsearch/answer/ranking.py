@@ -8,6 +8,7 @@ from itertools import count, islice
 
 from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 
+BY_VALUE = 2  # settings that their values alone have retested
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
@@ -50,7 +51,7 @@ def retest_candidates(
 ) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds, best first.
 
-    These are `top` distinct settings, and yours: the one of the best value, then those
+    These are `top` distinct settings, and yours: those of the best two values, then those
     that are `expected` to be best, in that order, then those of the next best values.
     Yours is retested only where it ran to its end; it takes none of the `top` places. A
     setting that was trained twice is retested once, as its better trial.
@@ -66,16 +67,16 @@ def order_by_promise(
 ) -> list[TrialRecord]:
     """The distinct settings of `ranked` trials, best value first, without yours.
 
-    After the best value come those that are `expected` to be best, in that order, then
-    the others by their values.
+    After the best two values come those that are `expected` to be best, in that order,
+    then the others by their values.
     """
-    by_number = {each.number: each for each in ranked if not each.is_yours}
-    others = list(by_number.values())
+    others = [each for each in ranked if not each.is_yours]
+    best = {each.setting_key: each for each in reversed(others)}  # by setting
+    keys = list(dict.fromkeys(each.setting_key for each in others))
+    by_number = {each.number: each.setting_key for each in others}
     likely = [by_number[each] for each in expected if each in by_number]
-    chosen: dict[str, TrialRecord] = {}
-    for each in (*others[:1], *likely, *others):
-        chosen.setdefault(each.setting_key, each)
-    return list(chosen.values())
+    order = dict.fromkeys((*keys[:BY_VALUE], *likely, *keys))
+    return [best[each] for each in order]
 
 
 def fitting_retests(

@@ -48,12 +48,12 @@ def test_candidates_are_the_best_three_and_yours(some):
     assert retest_candidates(some, UP, top=1) == (4, 0)
 
 
-def test_after_the_best_value_come_those_that_are_expected_to_be_best(some, trial):
-    assert retest_candidates(some, UP, expected=(5, 0, 1, 4, 3, 2)) == (4, 5, 1, 0)
-    assert retest_candidates(some, UP, expected=(5,)) == (4, 5, 3, 0)
+def test_after_the_best_two_values_come_those_that_are_expected_to_be_best(some, trial):
+    assert retest_candidates(some, UP, expected=(2, 0, 1, 4, 3, 5)) == (4, 3, 2, 0)
+    assert retest_candidates(some, UP, top=4, expected=(2,)) == (4, 3, 2, 5, 0)
     assert retest_candidates(some, UP, top=1, expected=(5, 1)) == (4, 0)
     twin = trial(8, "lion", 2e-4, 0.984, origin=Origin.RETRY)
-    assert retest_candidates([*some, twin], UP, expected=(8, 1)) == (4, 1, 3, 0)
+    assert retest_candidates([*some, twin], UP, expected=(8, 1)) == (4, 3, 1, 0)
 
 
 def test_equal_settings_are_retested_once_and_only_complete_trials_are(some, trial):
@@ -573,7 +573,7 @@ def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by
 
 
 def test_no_retest_lacks_where_the_model_had_others_retested(study, some, retests):
-    done = [each for number in (4, 2, 1, 0) for each in retests(number, [0.98, 0.97])]
+    done = [each for number in (4, 3, 1, 0) for each in retests(number, [0.98, 0.97])]
     said = summarise(study(), [*some, *done]).warnings
     assert not any("retest" in each for each in said)
     assert trainings_left(replace(study(), trials=len(some)), [*some, *done]) == 0
