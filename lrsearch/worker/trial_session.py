@@ -184,12 +184,22 @@ class TrialSession:
         return setting
 
     def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
-        """Read the checkpoint to go on from; each unreadable one becomes a note."""
+        """Read the checkpoint to go on from; a note names the newest unreadable one.
+
+        A machine without the others' folder lacks all of them: a line each says no more.
+        """
         snapshot, troubles = self._saver.begin(trial)
-        then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
-        for trouble in troubles:
+        if troubles:
+            then = (
+                f"going on from {place_text(snapshot)}"
+                if snapshot
+                else "beginning anew"
+            )
+            more = f" (and {len(troubles) - 1} older)" * (len(troubles) > 1)
             self._send(
-                Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
+                Note(
+                    text=f"{trial.label}: checkpoint not usable, {then}: {troubles[0]}{more}"
+                )
             )
         return snapshot
 
