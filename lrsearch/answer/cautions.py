@@ -150,10 +150,14 @@ def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
     top = evidence.study.plan.retest_top
     wanted = retest_candidates(evidence.records, evidence.study.direction, top=top)
     missing = [each for each in wanted if each not in retested]
-    first = min(each.number for each in evidence.records if each.is_retest)
-    newer = [each for each in missing if each > first]
+    # by id: the numbers of retests are a count of their own
+    first = min(each.id for each in evidence.records if each.is_retest)
+    since = {
+        each.number for each in evidence.records if each.is_search and each.id > first
+    }
+    newer = [each for each in missing if each in since]
     yours = evidence.yours.trial if evidence.yours else None
-    older = [each for each in missing if each < first and each != yours]
+    older = [each for each in missing if each not in since and each != yours]
     # others may have had their places, since the model expected more of them
     older = older[: max(0, top - len(set(retested) - {yours}))]
     if newer:

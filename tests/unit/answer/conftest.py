@@ -107,8 +107,10 @@ def retests(trial):
     def make(parent, values):
         return [
             trial(
-                100 + 10 * parent + repeat,
+                repeat,  # retests have numbers of their own, from 0
+                id=100 + 10 * parent + repeat,
                 value=value,
+                origin=Origin.SAMPLED,
                 kind=Kind.RETEST,
                 parent=parent,
                 repeat=repeat,
