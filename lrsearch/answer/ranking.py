@@ -8,7 +8,6 @@ from itertools import count, islice
 
 from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 
-BY_VALUE = 2  # settings that their values alone have retested
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
@@ -51,8 +50,9 @@ def retest_candidates(
 ) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds, best first.
 
-    These are `top` distinct settings, and yours: those of the best two values, then those
-    that are `expected` to be best, in that order, then those of the next best values.
+    These are `top` distinct settings, and yours. Where trials are `expected` to be best,
+    the first places go to the best two values, the best expected, the next value, the
+    next expected, and so on.
     Yours is retested only where it ran to its end; it takes none of the `top` places. A
     setting that was trained twice is retested once, as its better trial.
     """
@@ -67,15 +67,19 @@ def order_by_promise(
 ) -> list[TrialRecord]:
     """The distinct settings of `ranked` trials, best value first, without yours.
 
-    After the best two values come those that are `expected` to be best, in that order,
-    then the others by their values.
+    After the first, values and what is `expected` to be best, in that order, take turns.
     """
     others = [each for each in ranked if not each.is_yours]
     best = {each.setting_key: each for each in reversed(others)}  # by setting
     keys = list(dict.fromkeys(each.setting_key for each in others))
     by_number = {each.number: each.setting_key for each in others}
     likely = [by_number[each] for each in expected if each in by_number]
-    order = dict.fromkeys((*keys[:BY_VALUE], *likely, *keys))
+    order, turns = dict.fromkeys(keys[:1]), (iter(keys), iter(likely))
+    while len(order) < len(keys):
+        for some in turns:
+            following = next((each for each in some if each not in order), None)
+            if following is not None:
+                order[following] = None
     return [best[each] for each in order]
 
 

@@ -48,8 +48,10 @@ def test_candidates_are_the_best_three_and_yours(some):
     assert retest_candidates(some, UP, top=1) == (4, 0)
 
 
-def test_after_the_best_two_values_come_those_that_are_expected_to_be_best(some, trial):
+def test_values_and_what_is_expected_to_be_best_take_turns(some, trial):
     assert retest_candidates(some, UP, expected=(2, 0, 1, 4, 3, 5)) == (4, 3, 2, 0)
+    assert retest_candidates(some, UP, expected=(3, 4, 1, 2)) == (4, 3, 1, 0)
+    assert retest_candidates(some, UP, top=5, expected=(1, 2)) == (4, 3, 1, 5, 2, 0)
     assert retest_candidates(some, UP, top=4, expected=(2,)) == (4, 3, 2, 5, 0)
     assert retest_candidates(some, UP, top=1, expected=(5, 1)) == (4, 0)
     twin = trial(8, "lion", 2e-4, 0.984, origin=Origin.RETRY)
