@@ -245,11 +245,17 @@ def _policies(text: str) -> list[Policy]:
         Policy(
             sampler=sampler.strip(),
             pruner=pruner.strip() or "none",
-            by_values=bool(values),
+            by_values=_by_values(values),
         )
         for whole, _, values in (each.partition("/") for each in text.split(","))
         for sampler, _, pruner in (whole.partition("+"),)
     ]
+
+
+def _by_values(word: str) -> bool:
+    if word not in {"", "values"}:
+        raise SystemExit(f"a policy may end with /values, got /{word}")
+    return bool(word)
 
 
 def main() -> None:

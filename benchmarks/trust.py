@@ -36,8 +36,9 @@ SEEDS = 60  # trainings of each setting in a bank
 SAME = "all are yours"
 TOTALS = (48, 24)  # retests of a race
 SAME_SEEDS = 500  # of the one setting that goes by many names
-# one more than a bank trains: of yours, where all are one setting
-SETTINGS_OF_BANKS = settings_of(rates(SETTINGS + 1))
+SETTINGS_OF_BANKS = settings_of(rates(SETTINGS))
+# where all trials train one setting, yours included, these are their names
+NAMES_OF_ONE = settings_of(rates(SETTINGS + 1))
 
 
 def main() -> None:
@@ -167,9 +168,12 @@ def _case(
             names = [int(each) for each in names]
             if worst:
                 names.sort(key=lambda name: name != bank.truth.argmax())
-            # where all are one setting, it has many rates that make no difference
-            places = names if count > 1 else random.permutation(len(names))
-            settings = [SETTINGS_OF_BANKS[place] for place in places]
+            if count > 1:
+                settings = [SETTINGS_OF_BANKS[name] for name in names]
+            else:
+                settings = [
+                    NAMES_OF_ONE[place] for place in random.permutation(len(names))
+                ]
             size = (
                 gain * bank.combined_deviation(names[0], names[1], rows=rows)
                 if gain

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-RETESTED = 4  # settings that are retested: the best three and yours
+RETESTED = 4  # settings that are retested: three of the search and yours
 # settings: fewer of them on every seed picked worse than more of them on one seed
 WHOLE = 3
 # (trainings below this, their retests): benchmarks/small_budgets.py, in
@@ -17,6 +17,10 @@ REFERENCES = 3  # optimizers that are tried at their reference
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
 # Full runs before `--pruner auto` stops a trial (docs/decisions.md, pruning).
 FULL_RUNS = 8
+# Settings that must have run to their end, or diverged, before a model chooses among what
+# is retested: after 12 it chose worse than the values did, after 20 no better
+# (docs/decisions.md, retests).
+MODEL_RUNS = 30
 OPEN_BUDGET = 40  # the assumed number of trials where time alone limits them
 
 

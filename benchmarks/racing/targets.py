@@ -132,29 +132,47 @@ def judged(
     found: dict[str, dict[str, float]] = {}
     for each in records:
         if each["kind"] == "judged" and each["task"] == task:
+            if split not in each:
+                raise ValueError(
+                    f"a record has no {split} losses: an earlier version judged it. "
+                    "Remove the file's lines of kind judged, and call again."
+                )
             found.setdefault(name_of(each["pick"]), {}).update(each[split])
     return found
 
 
 def standings(losses: Mapping[str, Mapping[str, float]], median: float) -> Standings:
-    """`losses`: by pick, by seed; some picks have all seeds, others fewer.
+    """`losses`: by pick, by seed; all picks share some seeds, and near ones may have more.
 
-    What all picks have in common on a seed is taken out, so that few seeds compare with
-    many.
+    Near ones are compared on the seeds that all of them have. What they have in common
+    on a seed is taken out, so that a far pick's few seeds compare with these. Raises
+    ValueError where no seed is shared.
     """
-    seeds = sorted({seed for each in losses.values() for seed in each})
-    whole = {name: each for name, each in losses.items() if len(each) == len(seeds)}
-    table = np.array([[each[seed] for seed in seeds] for each in whole.values()])
+    table, seeds = _on_shared_seeds(losses)
+    best = best_known(table)
+    first = (table.mean(1) - best) / (median - best)
+    near = [name for name, far in zip(losses, first, strict=True) if far < NEAR]
+    if near:
+        table, seeds = _on_shared_seeds({name: losses[name] for name in near})
+        best = best_known(table)
     shared = dict(zip(seeds, table.mean(0) - table.mean(), strict=True))
     means = {
-        name: float(np.mean([each[seed] - shared[seed] for seed in each]))
+        name: np.mean([each[seed] - shared[seed] for seed in seeds if seed in each])
         for name, each in losses.items()
     }
-    best = best_known(table)
     scale = median - best
-    regrets = {name: (mean - best) / scale for name, mean in means.items()}
-    near = [row for name, row in zip(whole, table, strict=True) if regrets[name] < NEAR]
-    return Standings(best=best, regrets=regrets, noise=noise(near) / scale)
+    regrets = {name: float(mean - best) / scale for name, mean in means.items()}
+    return Standings(best=best, regrets=regrets, noise=noise(table) / scale)
+
+
+def _on_shared_seeds(
+    losses: Mapping[str, Mapping[str, float]],
+) -> tuple[np.ndarray, list[str]]:
+    """Losses (picks, seeds) on the seeds that all picks have, and these seeds."""
+    seeds = sorted(set.intersection(*(set(each) for each in losses.values())))
+    if not seeds:
+        raise ValueError("the judged picks share no seed")
+    return np.array([[each[seed] for seed in seeds] for each in losses.values()]), seeds
 
 
 def best_known(table: np.ndarray) -> float:
@@ -197,7 +215,7 @@ def censored_median(values: Sequence[float | None]) -> float | None:
     return None if np.isinf(middle) else float(middle)
 
 
-def noise(losses: Sequence[Sequence[float]]) -> float:
+def noise(losses: np.ndarray | Sequence[Sequence[float]]) -> float:
     """Of (picks, seeds): the standard deviation of a pick's mean over its seeds.
 
     What all picks have in common on a seed is no noise, since all are judged on the same.

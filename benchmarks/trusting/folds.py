@@ -29,8 +29,9 @@ SETTINGS = 40
 TOP = 3
 DRAWS = 1000  # of the truth
 RATES = np.geomspace(0.002, 0.95, SETTINGS)  # of the largest that does not diverge
-# one more than there are rates: of yours, where all are one setting
-SETTINGS_OF_TASKS = settings_of(np.geomspace(0.002, 0.95, SETTINGS + 1))
+SETTINGS_OF_TASKS = settings_of(RATES)
+# where all trials train one setting, yours included, these are their names
+NAMES_OF_ONE = settings_of(np.geomspace(0.002, 0.95, SETTINGS + 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,10 +199,13 @@ class FoldSimulation:
         truth = truth_of(plan.task, plan.folds, plan.luck)
         self.names = self._draw_names()
         self.truth = truth.costs[self.names]
-        places = self.names
-        if plan.same:  # one setting has many rates that make no difference
-            places = random.permutation(len(self.names))
-        self.settings = [SETTINGS_OF_TASKS[place] for place in places]
+        if plan.same:
+            order = random.permutation(len(self.names))
+            self.settings = [NAMES_OF_ONE[place] for place in order]
+        else:
+            self.settings = [SETTINGS_OF_TASKS[name] for name in self.names]
+            # yours was moved, so that it is no setting of the search
+            self.settings[0] = replace(self.settings[0], learning_rate=1.0)
         self.moved = np.zeros(len(self.names))
         if plan.level:
             self.moved = truth.costs.mean() - self.truth

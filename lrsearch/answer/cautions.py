@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.evidence import Evidence
 from lrsearch.answer.optimizers import ended_by_optimizer
-from lrsearch.answer.ranking import find_yours, nothing_to_compare, retest_candidates
+from lrsearch.answer.ranking import (
+    BY_VALUE,
+    find_yours,
+    nothing_to_compare,
+    retest_candidates,
+)
 from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
+from lrsearch.budget import MODEL_RUNS
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import StudyRecord, TrialRecord, TrialState
+from lrsearch.values import (
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+    count_whole_settings,
+)
 
 if TYPE_CHECKING:
     from lrsearch.answer.leaderboard import Contender
@@ -146,20 +157,20 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
 
 
 def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
-    """The settings of the best values that were not retested, where a retest lacks."""
-    top = evidence.study.plan.retest_top
-    wanted = retest_candidates(evidence.records, evidence.study.direction, top=top)
-    missing = [each for each in wanted if each not in retested]
-    # by id: the numbers of retests are a count of their own
-    first = min(each.id for each in evidence.records if each.is_retest)
-    since = {
-        each.number for each in evidence.records if each.is_search and each.id > first
-    }
-    newer = [each for each in missing if each in since]
+    """The best values that were not retested: newer than the retests, or left out."""
+    top, records = evidence.study.plan.retest_top, evidence.records
     yours = evidence.yours.trial if evidence.yours else None
-    older = [each for each in missing if each not in since and each != yours]
-    # others may have had their places, since the model expected more of them
-    older = older[: max(0, top - len(set(retested) - {yours}))]
+    wanted = retest_candidates(records, evidence.study.direction, top=top)
+    values = [each for each in wanted if each != yours]
+    # A model may have given the place of a third value to another setting.
+    modelled = count_whole_settings(records) >= MODEL_RUNS
+    sure = values[:BY_VALUE] if modelled else values
+    # by id: the numbers of retests are a count of their own
+    last = max(each.id for each in records if each.is_retest)
+    since = {each.number for each in records if each.is_search and each.id > last}
+    missing = [each for each in wanted if each not in retested]
+    newer = [each for each in missing if each in since]
+    older = [each for each in missing if each not in since and each in sure]
     if newer:
         are = "are" if len(newer) > 1 else "is"
         yield (

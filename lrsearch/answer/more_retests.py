@@ -11,6 +11,8 @@ from lrsearch.answer.leaderboard import Leaderboard, make_contender
 from lrsearch.answer.ranking import order_by_promise
 from lrsearch.values import Direction, TrialRecord
 
+_RETESTED, _SINGLE, _DIVERGED = range(3)  # in the order of their ranks
+
 
 def best_settings(
     leaderboard: Leaderboard,
@@ -22,7 +24,7 @@ def best_settings(
     """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
 
     Settings with retests come first, by their mean: luck flatters the single trainings
-    of the others. These follow by their promise (`ranking.order_by_promise`). Those
+    of the others. The others follow in the order of `ranking.order_by_promise`. Those
     that diverged on a fresh seed come last. A setting whose retests all failed ranks by
     its single training.
     """
@@ -34,11 +36,12 @@ def best_settings(
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
         each = make_contender(record, retests.get(record.number))
-        lost = each.retest and each.retest.diverged
-        group, last = 2 if lost else 0 if each.seeds else 1, len(promise)
-        if group == 1:
-            return group, promise.get(record.number, last), record.number
-        return group, direction.cost(each.value or 0.0), record.number
+        cost = direction.cost(each.value or 0.0)
+        if each.retest and each.retest.diverged:
+            return _DIVERGED, cost, record.number
+        if each.seeds:
+            return _RETESTED, cost, record.number
+        return _SINGLE, promise.get(record.number, len(promise)), record.number
 
     chosen: dict[str, int] = {}
     for record in sorted(

@@ -65,8 +65,7 @@ def _unplanned(
         ) - len(retests)
     if study.plan.retests_only:
         return 0
-    newest = max((each.id for each in search), default=0)
-    if any(each.id > newest for each in retests):  # planned since the search ended
+    if study.retests_for >= sum(each.state.terminal for each in search):
         return 0
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.direction, top=study.plan.retest_top)

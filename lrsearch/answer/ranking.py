@@ -8,6 +8,8 @@ from itertools import count, islice
 
 from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 
+# settings that are retested for their values alone, before any that a model expects
+BY_VALUE = 2
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
@@ -67,14 +69,16 @@ def order_by_promise(
 ) -> list[TrialRecord]:
     """The distinct settings of `ranked` trials, best value first, without yours.
 
-    After the first, values and what is `expected` to be best, in that order, take turns.
+    The best value comes first. Then the next value and the next `expected` setting
+    alternate.
     """
     others = [each for each in ranked if not each.is_yours]
     best = {each.setting_key: each for each in reversed(others)}  # by setting
     keys = list(dict.fromkeys(each.setting_key for each in others))
     by_number = {each.number: each.setting_key for each in others}
     likely = [by_number[each] for each in expected if each in by_number]
-    order, turns = dict.fromkeys(keys[:1]), (iter(keys), iter(likely))
+    order = dict.fromkeys(keys[: BY_VALUE - 1])
+    turns = iter(keys), iter(likely)
     while len(order) < len(keys):
         for some in turns:
             following = next((each for each in some if each not in order), None)

@@ -214,7 +214,7 @@ search_options = combine(
     click.option(
         "--retest",
         type=int,
-        help="Fresh seeds for the best three and yours at the end; 0: none. [default: 3]",
+        help="Fresh seeds for three settings and yours at the end; 0: none. [default: 3]",
     ),
     click.option(
         "--retries",

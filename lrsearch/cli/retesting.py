@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @count_option(
     "--total",
     metavar="N",
-    help="So many retests in all: the best five and yours once, then the best against whatever it "
+    help="So many retests in all: five settings and yours once, then the best against whatever it "
     "is hardest to tell from, until it is told apart or N are spent.",
 )
 @click.option(

@@ -86,7 +86,7 @@ class RetestsAdded:
         parts, plan, choice = [], self.study.plan, self.choice
         if choice.top is not None:
             mine = "" if choice.without_yours else " and yours"
-            best = f"the best {count_text(plan.retest_top, 'setting')}{mine}"
+            best = f"{count_text(plan.retest_top, 'setting')}{mine}"
             parts.append(
                 f"at its end {best} are retested on {_in_all(plan.retest_seeds)}"
             )

@@ -16,19 +16,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from lrsearch.budget import MODEL_RUNS
 from lrsearch.sampling.history import History
 from lrsearch.sampling.outcomes import SeenTrial
 from lrsearch.sampling.space_view import SpaceView
-from lrsearch.values import Direction, TrialRecord, TrialState
+from lrsearch.values import (
+    Direction,
+    TrialRecord,
+    TrialState,
+    count_whole_settings,
+)
 
 if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
 # Variances of one training's score that are compared.
 NOISES: Final = (0.025, 0.05, 0.1, 0.2, 0.4)
-# Settings that a model must have seen to their end: with 12 it chose worse than the
-# values did, with 20 no better (docs/decisions.md, retests).
-LEAST: Final = 30
 
 
 def rank_by_expectation(
@@ -37,13 +40,14 @@ def rank_by_expectation(
     """Numbers of the search trials that ended well, the best expected first.
 
     A setting that was trained several times has its best trial alone. Empty where fewer
-    than LEAST settings ran to their end or diverged, or all ended alike.
+    than MODEL_RUNS settings ran to their end or diverged, or all ended alike.
     """
+    if count_whole_settings(records) < MODEL_RUNS:
+        return ()
     whole = (each for each in records if each.state is not TrialState.PRUNED)
     view, seen = SpaceView(space), [SeenTrial.of(each) for each in whole]
     histories = [History(view, seen, direction, noise=each) for each in NOISES]
-    first = histories[0]
-    if len(first.outcomes) < LEAST or not first.informs:
+    if not histories[0].informs:
         return ()
     likeliest = max(histories, key=lambda each: each.log_likelihood)
     means = likeliest.means.tolist()

@@ -10,7 +10,7 @@ beside `k` others ends within `k + 1` shares, since each of the others takes one
 at most. So rows and single trainings are counted alike, and stacks get narrower towards
 the deadline.
 
-**Room for retests.** A search trial must leave time for the retests of the best three
+**Room for retests.** A search trial must leave time for the retests of three settings
 and yours (fewer where fewer are complete) on every seed. A retest is expected to take
 the median of the last 31 complete trials, on the workers seen lately.
 """

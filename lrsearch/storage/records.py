@@ -137,6 +137,7 @@ def study_from(row: Any) -> StudyRecord:
         optuna_study_id=row.optuna_study_id or 0,
         threads=row.threads,
         changes=tuple(Change(**each) for each in json.loads(row.changes or "[]")),
+        retests_for=row.retests_for,
     )
 
 

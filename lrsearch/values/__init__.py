@@ -38,7 +38,12 @@ from lrsearch.values.training import (
     TrialSpec,
     Watch,
 )
-from lrsearch.values.trials import CurvePoint, TrialRecord, Trials
+from lrsearch.values.trials import (
+    CurvePoint,
+    TrialRecord,
+    Trials,
+    count_whole_settings,
+)
 
 __all__ = [
     "BY_FIT",
@@ -74,4 +79,5 @@ __all__ = [
     "Verdict",
     "Watch",
     "WorkerRecord",
+    "count_whole_settings",
 ]

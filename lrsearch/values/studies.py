@@ -141,6 +141,8 @@ class StudyRecord:
     # exact.
     threads: int | None = None
     changes: tuple[Change, ...] = ()  # the oldest first
+    # search trials that had ended when retests were last planned
+    retests_for: int = 0
 
     @property
     def name(self) -> str:

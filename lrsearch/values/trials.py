@@ -140,3 +140,11 @@ class TrialRecord:
 
 
 Trials: TypeAlias = Sequence[TrialRecord]
+
+
+def count_whole_settings(records: Trials) -> int:
+    """How many settings of the search ran to their end, or diverged."""
+    ended = (TrialState.COMPLETE, TrialState.DIVERGED)
+    return len(
+        {each.setting_key for each in records if each.is_search and each.state in ended}
+    )

@@ -20,7 +20,7 @@ from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
 from lrsearch.sampling import rank_by_expectation
 from lrsearch.storage import PlanRetests, Retest
-from lrsearch.values import Kind, StudyRecord
+from lrsearch.values import Kind, StudyRecord, Trials
 from lrsearch.worker.seeds import seed_of
 
 PAIR = 2  # the leader and its challenger
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def plan_retests(
     ledger: Ledger, name: str, asked: PlanRetests, space: SearchSpace
 ) -> RetestsPlanned | None:
-    """Plan retests of the best few and yours, on the same seeds, so that they can be compared.
+    """Plan retests of a few settings and yours, on the same seeds, so that they can be compared.
 
     None where another worker was quicker, or the study is gone.
     """
@@ -54,7 +54,7 @@ def plan_retests(
         records,
         direction,
         top=plan.retest_top,
-        expected=rank_by_expectation(space, records, direction),
+        expected=_expected(study, records, space),
     )
     if plan.facts.folds and exactly is not None:  # means of other folds do not compare
         room, exactly = exactly if room is None else min(room, exactly), None
@@ -97,7 +97,7 @@ def _plan_round(
         records,
         direction,
         left=left,
-        expected=rank_by_expectation(space, records, direction),
+        expected=_expected(study, records, space),
     )
     if not ledger.plan_round(study.id, make_retests(study, pairs), total=total):
         return None
@@ -105,6 +105,18 @@ def _plan_round(
     if len(trials) <= PAIR:  # a line for each pair would fill the screen
         return None
     return RetestsPlanned(trials=trials, seeds=1, retests=len(pairs), left_out=0)
+
+
+def _expected(
+    study: StudyRecord, records: Trials, space: SearchSpace
+) -> tuple[int, ...]:
+    """The search trials by how good a model expects them to be.
+
+    Retests of other folds do not compare with the search's values, which are of fold 0.
+    """
+    if study.facts.folds:
+        records = [each for each in records if each.is_search]
+    return rank_by_expectation(space, records, study.direction)
 
 
 def make_retests(

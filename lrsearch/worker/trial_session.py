@@ -267,7 +267,7 @@ class TrialSession:
         self._sync_mirror(now=True)
 
     def plan_retests(self, asked: PlanRetests) -> None:
-        """Plan the retests of the best few and yours, and report the plan."""
+        """Plan the retests of a few settings and yours, and report the plan."""
         name = self._study.name
         if planned := plan_retests(self._ledger, name, asked, self._space):
             self._send(planned)

@@ -2,6 +2,8 @@
 command on studies in every state.
 """
 
+from dataclasses import replace
+
 import pytest
 from driven import ledger_of, records
 from driven import study as study  # noqa: PLC0414 - a fixture
@@ -16,6 +18,7 @@ from lrsearch.options import RetestOptions, split_options
 from lrsearch.space import SearchSpace
 from lrsearch.storage import Done, PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
+from lrsearch.worker import retest_planning
 from lrsearch.worker.retest_planning import plan_retests
 from lrsearch.worker.seeds import seed_of
 
@@ -198,7 +201,7 @@ def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_name
     finish(ledger, claim(ledger, made, worker), value=0.5)
     said = run("retest", "toy", "--seeds", 3, "--top", 4, "--trial", 0)
     assert (
-        "the search of toy is not over: at its end the best 4 settings and yours are retested on 3 seeds in all"
+        "the search of toy is not over: at its end 4 settings and yours are retested on 3 seeds in all"
         in said
     )
     assert "lrsearch attach toy" in said
@@ -351,3 +354,52 @@ def test_a_limit_of_trainings_rises_for_a_race_and_falls_by_what_it_did_not_need
 
 def test_total_is_given_alone(ended, run):
     run("retest", "toy", "--total", "20", "--seeds", "5", code=2)
+
+
+# -- the model's choice ----------------------------------------------------------------
+
+
+@pytest.fixture
+def expecting(monkeypatch):
+    """A model that expects trial 1 to be best, and notes which records it was shown."""
+    shown = []
+
+    def rank(space, records, direction):
+        shown.append({each.kind for each in records})
+        return (1, 2)
+
+    monkeypatch.setattr(retest_planning, "rank_by_expectation", rank)
+    return shown
+
+
+def test_the_third_place_is_for_what_the_model_expects_to_be_best(ledger, expecting):
+    made = ledger.create_study(plan(trials=6, retest_seeds=2))
+    worker = add_worker(ledger, made)
+    train(ledger, made, worker)
+    asked = ledger.claim(made.id, worker, lease_seconds=60)
+    assert isinstance(asked, PlanRetests)
+    planned = plan_retests(ledger, "toy", asked, SearchSpace())
+    assert set(planned.trials) == {4, 3, 1, 0}
+
+
+@pytest.mark.parametrize(
+    ("folds", "kinds"), [(None, {Kind.SEARCH, Kind.RETEST}), (5, {Kind.SEARCH})]
+)
+def test_with_folds_the_model_sees_the_search_alone(
+    ledger, ended, expecting, folds, kinds
+):
+    facts = replace(ended.plan.facts, folds=folds)
+    study = replace(ended, plan=replace(ended.plan, facts=facts))
+    retest_planning._expected(study, ledger.trials(ended.id), SearchSpace())
+    assert expecting == [kinds]
+
+
+def test_a_race_begins_with_what_the_model_expects_to_be_best_too(
+    ledger, run, expecting
+):
+    made = ledger.create_study(plan(trials=9, retest_seeds=0))
+    worker = add_worker(ledger, made)
+    train(ledger, made, worker)
+    run("retest", "toy", "--total", "6", "--plan-only")
+    assert {1, 2} < set(raced(ledger, made, worker))
+    assert len(repeats(ledger, made)) == 6

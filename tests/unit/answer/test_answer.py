@@ -574,11 +574,53 @@ def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by
     )
 
 
-def test_no_retest_lacks_where_the_model_had_others_retested(study, some, retests):
-    done = [each for number in (4, 3, 1, 0) for each in retests(number, [0.98, 0.97])]
-    said = summarise(study(), [*some, *done]).warnings
-    assert not any("retest" in each for each in said)
-    assert trainings_left(replace(study(), trials=len(some)), [*some, *done]) == 0
+@pytest.fixture
+def many(trial):
+    """Yours and 35 settings; the higher a trial's number, the better its value."""
+    return [trial(0, value=0.5)] + [
+        trial(each, "adam", each / 1000, 0.5 + each / 100) for each in range(1, 36)
+    ]
+
+
+def about_retests(study, records):
+    said = summarise(study(), records).warnings
+    return [each for each in said if "retest" in each]
+
+
+def test_a_third_value_gives_its_place_to_what_the_model_expects_and_no_better_one_does(
+    study, many, retests
+):
+    def done(*numbers):
+        return [each for number in numbers for each in retests(number, [0.9, 0.8])]
+
+    assert not about_retests(study, [*many, *done(35, 34, 7, 0)])
+    (said,) = about_retests(study, [*many, *done(35, 7, 6, 0)])
+    assert said.startswith("No retest was left for trial 34, among the best")
+    (said,) = about_retests(study, [*many[:20], *done(19, 18, 7, 0)])
+    assert said.startswith("No retest was left for trial 17, among the best")
+
+
+def test_what_was_retested_before_an_extension_is_no_reason_to_call_others_newer(
+    study, many, retests
+):
+    first = [each for number in (20, 19, 0) for each in retests(number, [0.9, 0.8])]
+    later = [replace(each, id=each.id + 900) for each in many[21:]]
+    second = [
+        replace(each, id=each.id + 1900)
+        for number in (35, 34, 7)
+        for each in retests(number, [0.9, 0.8])
+    ]
+    assert not about_retests(study, [*many[:21], *first, *later, *second])
+    (said,) = about_retests(study, [*many[:21], *first, *later])
+    assert said.startswith("Since the retests trials 35, 34, 33 are among the best")
+
+
+def test_what_is_planned_already_is_not_counted_as_to_come_again(study, many, retests):
+    done = [each for number in (35, 34, 7, 0) for each in retests(number, [0.9] * 3)]
+    ended = replace(study(), trials=len(many))
+    assert trainings_left(replace(ended, retests_for=36), [*many, *done]) == 0
+    assert trainings_left(ended, many) == 12
+    assert trainings_left(ended, [*many, *retests(5, [0.9])]) == 12
 
 
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):

@@ -185,6 +185,25 @@ def test_a_pick_of_few_seeds_stands_where_all_seeds_would_put_it():
     assert found.noise == pytest.approx(0.0)
 
 
+def test_near_picks_that_have_no_more_seeds_yet_still_count_for_the_best_known():
+    seeds = [str(place) for place in range(12)]
+    losses = {
+        name: dict.fromkeys(seeds[:count], 1.0 + far)
+        for name, far, count in (("a", 0.1, 12), ("b", 0.0, 4), ("c", 2.0, 2))
+    }
+    found = standings(losses, median=2.0)
+    assert found.best == pytest.approx(1.0)
+    assert found.regrets == pytest.approx({"a": 0.1, "b": 0.0, "c": 2.0})
+    with pytest.raises(ValueError, match="share no seed"):
+        standings({"a": {"1": 1.0}, "b": {"2": 1.0}}, median=2.0)
+
+
+def test_what_an_earlier_version_judged_is_refused_in_words():
+    old = {"kind": "judged", "task": "mlp", "pick": NEAR, "losses": {"1": 0.3}}
+    with pytest.raises(ValueError, match="an earlier version judged it"):
+        judged([old], "mlp", "test")
+
+
 def search_record(contender, seed, found, task="mlp"):
     key = {"kind": "search", "task": task, "contender": contender, "seed": seed}
     if not contender.startswith("lrsearch"):

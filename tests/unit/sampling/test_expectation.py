@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from lrsearch.budget import MODEL_RUNS
 from lrsearch.sampling import rank_by_expectation
-from lrsearch.sampling.expectation import LEAST
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
 
@@ -102,7 +102,7 @@ def test_trials_that_were_stopped_say_nothing_here():
         for place, each in enumerate(stopped)
     ]
     assert rank_by_expectation(SPACE, [*records, *more], DOWN) == order
-    assert rank_by_expectation(SPACE, [*records[: LEAST - 1], *more], DOWN) == ()
+    assert rank_by_expectation(SPACE, [*records[: MODEL_RUNS - 1], *more], DOWN) == ()
 
 
 def test_a_setting_that_was_trained_twice_is_its_better_trial_and_retests_count():
@@ -122,9 +122,9 @@ def test_a_setting_that_was_trained_twice_is_its_better_trial_and_retests_count(
     assert order.index(first) > len(order) // 3
 
 
-@pytest.mark.parametrize("count", [0, 1, LEAST - 1])
+@pytest.mark.parametrize("count", [0, 1, MODEL_RUNS - 1])
 def test_of_a_few_settings_nothing_is_expected(count):
-    assert rank_by_expectation(SPACE, searched(LEAST)[:count], DOWN) == ()
+    assert rank_by_expectation(SPACE, searched(MODEL_RUNS)[:count], DOWN) == ()
 
 
 def test_where_all_ended_alike_nothing_is_expected():
