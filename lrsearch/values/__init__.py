@@ -42,6 +42,7 @@ from lrsearch.values.trials import (
     CurvePoint,
     TrialRecord,
     Trials,
+    comparable_records,
     count_whole_settings,
 )
 
@@ -79,5 +80,6 @@ __all__ = [
     "Verdict",
     "Watch",
     "WorkerRecord",
+    "comparable_records",
     "count_whole_settings",
 ]

@@ -148,3 +148,11 @@ def count_whole_settings(records: Trials) -> int:
     return len(
         {each.setting_key for each in records if each.is_search and each.state in ended}
     )
+
+
+def comparable_records(records: Trials, folds: int | None) -> Trials:
+    """The records whose values compare with the search's; with folds its own alone.
+
+    The search trains on fold 0, and retests go round all folds.
+    """
+    return records if folds is None else [each for each in records if each.is_search]

@@ -20,7 +20,7 @@ from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
 from lrsearch.sampling import rank_by_expectation
 from lrsearch.storage import PlanRetests, Retest
-from lrsearch.values import Kind, StudyRecord, Trials
+from lrsearch.values import Kind, StudyRecord, Trials, comparable_records
 from lrsearch.worker.seeds import seed_of
 
 PAIR = 2  # the leader and its challenger
@@ -110,13 +110,9 @@ def _plan_round(
 def _expected(
     study: StudyRecord, records: Trials, space: SearchSpace
 ) -> tuple[int, ...]:
-    """The search trials by how good a model expects them to be.
-
-    Retests of other folds do not compare with the search's values, which are of fold 0.
-    """
-    if study.facts.folds:
-        records = [each for each in records if each.is_search]
-    return rank_by_expectation(space, records, study.direction)
+    """The search trials by how good a model expects them to be."""
+    known = comparable_records(records, study.facts.folds)
+    return rank_by_expectation(space, known, study.direction)
 
 
 def make_retests(

@@ -31,6 +31,7 @@ from lrsearch.values import (
     TrialRecord,
     TrialSpec,
     Verdict,
+    comparable_records,
 )
 from lrsearch.worker.checkpoints import CheckpointStore, folder_of
 from lrsearch.worker.config import WorkerConfig
@@ -177,7 +178,7 @@ class TrialSession:
     def _propose(self, number: int) -> Setting:
         records = self._ledger.trials(self._study.id, changed_since=self._revision)
         self._revision = records.revision
-        self._sampler.observe(records)
+        self._sampler.observe(comparable_records(records, self._study.facts.folds))
         setting = self._sampler.propose(number)
         if self._sampler.note:
             self._say_once(self._sampler.note, self._sampler.note)

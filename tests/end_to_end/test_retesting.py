@@ -8,7 +8,7 @@ import pytest
 from driven import ledger_of, records
 from driven import study as study  # noqa: PLC0414 - a fixture
 from launching import retest, run_study
-from ledger_tools import add_worker, claim, finish, plan, train
+from ledger_tools import add_worker, claim, finish, plan, train, trial_session
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
 
@@ -385,13 +385,17 @@ def test_the_third_place_is_for_what_the_model_expects_to_be_best(ledger, expect
 @pytest.mark.parametrize(
     ("folds", "kinds"), [(None, {Kind.SEARCH, Kind.RETEST}), (5, {Kind.SEARCH})]
 )
-def test_with_folds_the_model_sees_the_search_alone(
-    ledger, ended, expecting, folds, kinds
+def test_with_folds_model_and_sampler_see_the_search_alone(
+    ledger, ended, expecting, tmp_path, monkeypatch, folds, kinds
 ):
     facts = replace(ended.plan.facts, folds=folds)
     study = replace(ended, plan=replace(ended.plan, facts=facts))
     retest_planning._expected(study, ledger.trials(ended.id), SearchSpace())
-    assert expecting == [kinds]
+    session, _ = trial_session(ledger, study, tmp_path, worker=1)
+    observed = []
+    monkeypatch.setattr(session._sampler, "observe", observed.extend)
+    session._propose(9)
+    assert [*expecting, {each.kind for each in observed}] == [kinds, kinds]
 
 
 def test_a_race_begins_with_what_the_model_expects_to_be_best_too(
