@@ -141,8 +141,8 @@ def judge_picks(
 ) -> int:
     """Train what may be near the best and was not trained yet; how many calls failed."""
     answers = list(chain.from_iterable(courses(journal.records, task).values()))
-    picks, failed = to_judge(answers, task), 0
-    failed += judge_on(given.judge, picks, task, journal, given, until)
+    picks = to_judge(answers, task)
+    failed = judge_on(given.judge, picks, task, journal, given, until)
     losses = judged(journal.records, task, given.split)
     if failed or not losses:
         return failed

@@ -57,10 +57,12 @@ def _table(
             found.setdefault(name, []).append(paid)
     regrets = judgement.regrets
     near = sum(each <= SHARES[0] for each in regrets.values())
+    own = regrets.get(name_of(None))  # not judged where it is far
+    yours = "far" if own is None else f"{own:.0%} above the best"
     head = (
         f"### {task}, {split} loss: best {judgement.best:.4f} of {len(regrets)} picks, "
         f"{near} within 10 %; a judged pick's standard deviation is "
-        f"{judgement.noise:.1%} of median less best; {YOURS} is {regrets.get(name_of(None), np.nan):.0%} above the best"
+        f"{judgement.noise:.1%} of median less best; {YOURS} is {yours}"
     )
     return "\n".join(
         [head, "", *_until(found, regrets, limits), "", *_after(found, regrets, limits)]

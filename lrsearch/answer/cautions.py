@@ -161,16 +161,15 @@ def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
     top, records = evidence.study.plan.retest_top, evidence.records
     yours = evidence.yours.trial if evidence.yours else None
     wanted = retest_candidates(records, evidence.study.direction, top=top)
-    values = [each for each in wanted if each != yours]
     # A model may have given the place of a third value to another setting.
-    modelled = count_whole_settings(records) >= MODEL_RUNS
-    sure = values[:BY_VALUE] if modelled else values
+    certain = BY_VALUE if count_whole_settings(records) >= MODEL_RUNS else top
+    values = [each for each in wanted if each != yours][:certain]
     # by id: the numbers of retests are a count of their own
     last = max(each.id for each in records if each.is_retest)
     since = {each.number for each in records if each.is_search and each.id > last}
     missing = [each for each in wanted if each not in retested]
     newer = [each for each in missing if each in since]
-    older = [each for each in missing if each not in since and each in sure]
+    older = [each for each in missing if each not in since and each in values]
     if newer:
         are = "are" if len(newer) > 1 else "is"
         yield (

@@ -8,8 +8,7 @@ from itertools import count, islice
 
 from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 
-# settings that are retested for their values alone, before any that a model expects
-BY_VALUE = 2
+BY_VALUE = 2  # the best values come before any setting that a model expects to be best
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
@@ -52,11 +51,9 @@ def retest_candidates(
 ) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds, best first.
 
-    These are `top` distinct settings, and yours. Where trials are `expected` to be best,
-    the first places go to the best two values, the best expected, the next value, the
-    next expected, and so on.
-    Yours is retested only where it ran to its end; it takes none of the `top` places. A
-    setting that was trained twice is retested once, as its better trial.
+    These are the first `top` of `order_by_promise`, and yours. Yours is retested only
+    where it ran to its end; it takes none of the `top` places. A setting that was
+    trained twice is retested once, as its better trial.
     """
     ranked = rank_trials(records, direction)
     others = order_by_promise(ranked, expected)
@@ -67,10 +64,11 @@ def retest_candidates(
 def order_by_promise(
     ranked: Sequence[TrialRecord], expected: Sequence[int]
 ) -> list[TrialRecord]:
-    """The distinct settings of `ranked` trials, best value first, without yours.
+    """The distinct settings of `ranked` trials, without yours, the most promising first.
 
-    The best value comes first. Then the next value and the next `expected` setting
-    alternate.
+    Without `expected` they come in the order of their values. With trials that a model
+    expects to be best, best first, the order is the best two values, the best expected,
+    the next value, the next expected, and so on.
     """
     others = [each for each in ranked if not each.is_yours]
     best = {each.setting_key: each for each in reversed(others)}  # by setting

@@ -1,8 +1,8 @@
 """The next retests of a study that has so many of them: where they may still change the answer.
 
-The five most promising settings and yours are retested once each. Then the leader, its challenger
-and yours go on, on the same seeds, until the leader is told apart from every other or
-all that is left is spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever
+The five most promising settings and yours are retested once each. Then the leader, its
+challenger and yours go on, on the same seeds, until the leader is told apart from every
+other or all that is left is spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever
 looks after each round and stops at the first 95 % is fooled in more than 5 of 100
 studies. With so strict looks on the way, the last one keeps its level (Haybittle 1971,
 Peto et al. 1976). No race ends before its leader has three seeds: with two, 16 of 2,000
@@ -39,8 +39,8 @@ def next_retests(
 ) -> tuple[tuple[int, int], ...]:
     """The next retests as (trial, repeat), at most `left`; none where the race is decided.
 
-    To be asked for when no retest waits or trains. `expected` are trials by how good a
-    model of the search expects them to be.
+    To be asked for when no retest waits or trains. `expected`: trials that a model of the
+    search expects to be best, best first.
     """
     done: dict[int, set[int]] = {}
     for each in records:

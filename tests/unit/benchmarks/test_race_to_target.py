@@ -243,6 +243,7 @@ def test_the_table_has_medians_counts_first_times_and_the_ratio_to_the_best_peer
     assert lines[0].startswith(
         "### mlp, test loss: best 0.3000 of 2 picks, 2 within 10 %"
     )
+    assert lines[0].endswith("; yours is far")
     assert lines[4] == (
         "| lrsearch | 1 | 4 (1 of 1) | 4 (1 of 1) | 4 (1 of 1) "
         "| 0.33, 0.33, < 0.11 | 30 | 20 | 25 |"
