@@ -88,9 +88,7 @@ class Browser:
     def open(self, url):
         """Load a page; returns when it is loaded."""
         self.call("Page.navigate", url=url)
-        self.wait(
-            "document.readyState === 'complete' && location.href !== 'about:blank'"
-        )
+        self.wait("location.href !== 'about:blank'")
 
     def js(self, expression):
         """The value of an expression in the page; promises are awaited."""
@@ -105,11 +103,12 @@ class Browser:
         return told["result"].get("value")
 
     def wait(self, condition, seconds=30):
-        """Wait until an expression is true in the page."""
+        """Wait until an expression is true in a page that is loaded, its scripts included."""
+        ready = f"document.readyState === 'complete' && Boolean({condition})"
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
-                if self.js(f"Boolean({condition})"):
+                if self.js(ready):
                     return
             except RuntimeError:  # the page is just being replaced
                 pass
